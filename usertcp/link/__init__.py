@@ -1,0 +1,83 @@
+"""Links move whole IP packets. `Link` is all that a stack needs of one, and anybody can write one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+
+class Link(ABC):
+    """Moves whole IP packets (IPv4 or IPv6, from the first octet of the IP header) between a stack and its network.
+
+    To write one: `send`, `receive` and `source_address`. The rest has defaults.
+    """
+
+    mtu: int = 1500
+    """The largest IP packet that `send` takes, octets."""
+
+    unfinished_checksums: bool = False
+    """Packets may arrive with a TCP checksum that the sending kernel left to an interface to finish (it covers the
+    pseudo-header only): true of links that read beside a kernel."""
+
+    beside_kernel: bool = False
+    """A kernel answers at the same addresses. The stack then speaks for the ports it has claimed only, and leaves every
+    other segment to that kernel."""
+
+    @abstractmethod
+    def send(self, packet: bytes) -> None:
+        """Transmit one packet, now, without blocking.
+
+        As on a real interface, a packet that does not go out (full queue, no route for the moment, larger than the MTU) is dropped and
+        counted, never raised: TCP repairs it.
+
+        Raises:
+          SetupError: the machine forbids sending at all; the message says what to do.
+        """
+
+    @abstractmethod
+    async def receive(self) -> Sequence[bytes]:
+        """Wait for packets and return those at hand: at least one, in the order of arrival.
+
+        Only one task calls it at a time. Cancelling it loses no packet. It may return packets that are not for us (other
+        protocols, other hosts' traffic): the stack sorts them out.
+
+        Raises:
+          trio.ClosedResourceError: the link was closed.
+        """
+
+    @abstractmethod
+    def source_address(self, remote: str) -> str:
+        """The local address that packets to *remote* come from (RFC 9293, 3.9.1.1, MUST-44).
+
+        Addresses are text in canonical form, of either family.
+
+        Raises:
+          HostUnreachable: there is no route to *remote*.
+        """
+
+    def is_local(self, address: str) -> bool:
+        """Is *address* one of ours: may a packet sent to it be for this stack? The default: whatever `send` may come from."""
+        try:
+            return self.source_address(address) == address
+        except OSError:
+            return False
+
+    def claim(self, local: str, port: int, remote: str = "") -> AbstractContextManager[None]:
+        """Keep the host away from a local port while the context lasts: nobody else binds it, no kernel answers for it.
+
+        Entered once for each local port of a listener or of an active OPEN. *local* is "" for every address, *remote* is ""
+        for every peer. The default, for a link with no kernel beside it, does nothing.
+
+        Raises:
+          PortInUse: somebody has the port.
+          SetupError: the kernel cannot be kept away; the message says what to run.
+        """
+        return nullcontext()
+
+    def close(self) -> None:
+        """Give back what the link holds. Idempotent. A `receive` under way raises `trio.ClosedResourceError`."""
+
+    def counters(self) -> dict[str, int]:
+        """What the link sent, received and dropped since it was made: name to count."""
+        return {}

@@ -1,0 +1,26 @@
+"""TCP options as values (RFC 9293, 3.2; RFC 7323; RFC 2018). How they look in octets is the codec's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Options:
+    """The options of one segment. What is absent is None, False or empty."""
+
+    mss: int | None = None
+    """Maximum segment size, octets (RFC 9293, 3.7.1). Only meaningful with SYN."""
+    window_scale: int | None = None
+    """Shift count (RFC 7323, 2). As it came: the core clamps it to 14. Only meaningful with SYN."""
+    sack_permitted: bool = False
+    """RFC 2018, 2. Only meaningful with SYN."""
+    timestamps: tuple[int, int] | None = None
+    """(TSval, TSecr), 32 bits each (RFC 7323, 3)."""
+    sack: tuple[tuple[int, int], ...] = ()
+    """Blocks (left edge, right edge) as 32-bit sequence numbers, the most recent first (RFC 2018, 3)."""
+    unknown: tuple[tuple[int, bytes], ...] = ()
+    """(kind, data) of every other option, in their order: ignored by the core, kept for whoever looks (MUST-6)."""
+
+
+NO_OPTIONS = Options()

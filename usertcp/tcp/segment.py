@@ -1,0 +1,53 @@
+"""A segment: what the core takes and gives (RFC 9293, 3.1). It holds no addresses and no checksum, and is never octets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from usertcp.tcp.options import NO_OPTIONS, Options
+
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
+FLAG_NAMES = {SYN: "SYN", FIN: "FIN", RST: "RST", PSH: "PSH", ACK: "ACK", URG: "URG", ECE: "ECE", CWR: "CWR"}
+
+
+class Flow(NamedTuple):
+    """A pair of sockets, seen from our side: the name of a connection (RFC 9293, 3.3.1).
+
+    Addresses are text in canonical form ("192.0.2.1", "2001:db8::1"), as `socket.inet_ntop` writes them. "" and 0 stand for
+    the unspecified remote socket of a passive OPEN.
+    """
+
+    local: str
+    local_port: int
+    remote: str
+    remote_port: int
+
+    @property
+    def reversed(self) -> Flow:
+        """The same pair seen from the peer."""
+        return Flow(self.remote, self.remote_port, self.local, self.local_port)
+
+
+@dataclass(slots=True)
+class Segment:
+    """One TCP segment. Numbers are as on the wire: 32 bits for SEQ and ACK, 16 bits and unscaled for the window."""
+
+    seq: int
+    ack: int
+    flags: int
+    wnd: int = 0
+    options: Options = NO_OPTIONS
+    data: bytes = b""
+    up: int = 0
+    """Urgent pointer; means something with URG only."""
+
+    @property
+    def len(self) -> int:
+        """SEG.LEN: data octets, SYN and FIN counted (RFC 9293, 3.4)."""
+        return len(self.data) + bool(self.flags & SYN) + bool(self.flags & FIN)
+
+
+def flag_names(flags: int) -> list[str]:
+    """The control bits that are set, by name, SYN first."""
+    return [name for bit, name in FLAG_NAMES.items() if flags & bit]
