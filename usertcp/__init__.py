@@ -1,0 +1,1 @@
+"""A TCP endpoint (RFC 9293) that lives in a Python process."""
