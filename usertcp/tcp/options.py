@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Options:
-    """The options of one segment. What is absent is None, False or empty."""
+    """The options of one segment. What is absent is None, False or empty.
+
+    A value: segments share it, nobody changes it. (Not frozen, because building a frozen one costs five times as much.)
+    """
 
     mss: int | None = None
     """Maximum segment size, octets (RFC 9293, 3.7.1). Only meaningful with SYN."""
