@@ -1,0 +1,42 @@
+"""How much may be in flight (RFC 5681): what a congestion controller is, and those there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from usertcp.tcp.congestion.reno import Reno
+
+
+class CongestionControl(Protocol):
+    """Answers how much may be in flight. What to send with it, and when to resend, is `recovery`'s business.
+
+    All quantities are octets, all times seconds.
+    """
+
+    cwnd: int
+    """The congestion window. NewReno's temporary inflation by duplicate ACKs is not in it: that is a count of
+    segments that have left the network, and `recovery` keeps it."""
+    ssthresh: int
+    """The slow start threshold."""
+    smss: int
+    """The largest segment that the sender can send, headers and options not counted. Changes with the path MTU."""
+
+    def on_ack(self, acked: int, now: float) -> None:
+        """*acked* octets were newly acknowledged, outside loss recovery."""
+
+    def on_loss(self, flight_size: int, now: float) -> None:
+        """Fast recovery begins with *flight_size* octets sent and not acknowledged (RFC 5681, 3.2)."""
+
+    def on_recovered(self, flight_size: int, now: float) -> None:
+        """Fast recovery ended: all that was outstanding when it began is acknowledged (RFC 6582, 3.2, step 3)."""
+
+    def on_rto(self, flight_size: int, now: float, first: bool) -> None:
+        """The retransmission timer expired; *first*: for the first time for this segment (RFC 5681, 3.1)."""
+
+    def on_idle(self, now: float) -> None:
+        """About to send after having been idle for longer than the RTO (RFC 5681, 4.1)."""
+
+
+CONTROLLERS: dict[str, Callable[[int, int], CongestionControl]] = {"reno": Reno}
+"""By the name in `Config.congestion`. Each is called with SMSS and the initial window."""

@@ -1,0 +1,58 @@
+"""The standard congestion control (RFC 5681, with the full window deflation of RFC 6582)."""
+
+from __future__ import annotations
+
+LARGEST_WINDOW = 65535 << 14
+"""The largest window that can be advertised: "arbitrarily high" for the first ssthresh (RFC 5681, 3.1)."""
+
+
+class Reno:
+    """Slow start and congestion avoidance (RFC 5681, 3.1). All quantities in octets."""
+
+    __slots__ = ("acked", "cwnd", "initial_window", "smss", "ssthresh")
+
+    def __init__(self, smss: int, initial_window: int) -> None:
+        self.smss = smss
+        self.initial_window = initial_window
+        self.cwnd = initial_window
+        self.ssthresh = LARGEST_WINDOW
+        self.acked = 0
+        """Octets acknowledged in congestion avoidance since cwnd last grew."""
+
+    def on_ack(self, acked: int, now: float) -> None:
+        """Grow, by octets and not by ACKs: dividing an acknowledgment into many gains a receiver nothing (equation
+        2)."""
+        if self.cwnd < self.ssthresh:
+            self.cwnd += min(acked, self.smss)
+            return
+        self.acked += acked
+        if self.acked >= self.cwnd:
+            self.acked -= self.cwnd
+            self.cwnd += self.smss
+
+    def on_loss(self, flight_size: int, now: float) -> None:
+        """Halve (equation 4)."""
+        self._reduce_to(self._half(flight_size))
+        self.ssthresh = self.cwnd
+
+    def on_recovered(self, flight_size: int, now: float) -> None:
+        """Leave recovery without a burst: option 1 of RFC 6582, 3.2, step 3."""
+        self._reduce_to(min(self.ssthresh, max(flight_size, self.smss) + self.smss))
+
+    def on_rto(self, flight_size: int, now: float, first: bool) -> None:
+        """Fall to the loss window. A segment that is lost twice was sent in the window that the first loss made: once
+        is enough."""
+        if first:
+            self.ssthresh = self._half(flight_size)
+        self._reduce_to(self.smss)
+
+    def on_idle(self, now: float) -> None:
+        """Fall to the restart window: the ACK clock has stopped, and the path may have changed."""
+        self._reduce_to(min(self.initial_window, self.cwnd))
+
+    def _half(self, flight_size: int) -> int:
+        return max(flight_size // 2, 2 * self.smss)
+
+    def _reduce_to(self, cwnd: int) -> None:
+        self.cwnd = cwnd
+        self.acked = 0

@@ -1,0 +1,118 @@
+"""What arrived and RECEIVE has not yet taken (RFC 9293, 3.10.3 and 3.10.7.4, seventh; RFC 2018 for its SACK blocks)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from itertools import islice
+
+MAX_RANGES = 1024
+"""Separate out-of-order ranges to keep: who sends every second octet shall not make us keep books on all of them."""
+
+
+class ReceiveBuffer:
+    """The octets from the first unread position on, in any order of arrival.
+
+    One bytearray addressed by position, its holes filled with zeros, and the ranges beyond the first hole. There are
+    no fragments to walk or to merge, so a segment costs its own length wherever it falls (compare CVE-2018-5390).
+    Memory is bounded by the window, to which the caller has trimmed what it writes.
+
+    The first copy of an octet wins. It may have been read, acknowledged or reported in a SACK block before a later
+    copy comes; what the user sees must not depend on whether it was, and nobody who injects a second copy can change
+    the first.
+    """
+
+    __slots__ = ("_lefts", "_octets", "_rights", "nxt", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        """Position of the first octet that `read` will return."""
+        self.nxt = start
+        """Position after the last in-order octet: RCV.NXT, as far as text goes."""
+        self._octets = bytearray()
+        self._lefts: list[int] = []
+        """Left edges of the ranges, ascending. Ranges neither overlap nor touch, and lie beyond `nxt`."""
+        self._rights: dict[int, int] = {}
+        """Right edge by left edge, the range of the latest arrival last."""
+
+    @property
+    def readable(self) -> int:
+        """How many octets are in order and unread."""
+        return self.nxt - self.start
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """The out-of-order ranges (left edge, right edge), ascending."""
+        return [(left, self._rights[left]) for left in self._lefts]
+
+    def sack_blocks(self, n: int) -> tuple[tuple[int, int], ...]:
+        """The first *n* ranges to report (RFC 2018, 4): that of the latest arrival first, then backwards in time."""
+        return tuple(islice(reversed(self._rights.items()), n))
+
+    def write(self, position: int, data: bytes | memoryview) -> bool:
+        """Store *data*, whose first octet has this position.
+
+        Returns:
+          Whether it was stored, or was all there before. False: it would have begun one range more than `MAX_RANGES`,
+          and nothing was done; in-order octets are never refused.
+        """
+        if position < self.nxt:
+            data = data[self.nxt - position :]
+            position = self.nxt
+        if not data:
+            return True
+        if position == self.nxt and not self._lefts:
+            self._octets += data
+            self.nxt += len(data)
+            return True
+        return self._write_beside_ranges(position, data)
+
+    def read(self, max_octets: int) -> bytes:
+        """Take up to *max_octets* in-order octets. b"" when there are none."""
+        n = min(max_octets, self.readable)
+        data = bytes(memoryview(self._octets)[:n])
+        del self._octets[:n]
+        self.start += n
+        return data
+
+    def clear(self) -> None:
+        """Forget all octets, unread and out-of-order ones. `nxt` stays."""
+        self.start = self.nxt
+        self._octets.clear()
+        self._lefts.clear()
+        self._rights.clear()
+
+    def _write_beside_ranges(self, position: int, data: bytes | memoryview) -> bool:
+        end = position + len(data)
+        first = bisect_left(self._lefts, position)
+        if first > 0 and self._rights[self._lefts[first - 1]] >= position:
+            first -= 1
+        last = bisect_right(self._lefts, end)
+        if first == last and len(self._lefts) >= MAX_RANGES and position > self.nxt:
+            return False
+
+        merged = [(left, self._rights.pop(left)) for left in self._lefts[first:last]]
+        at = position
+        for left, right in merged:
+            if at < left:
+                self._put(at, data[at - position : left - position])
+            at = max(at, right)
+        if at < end:
+            self._put(at, data[at - position :])
+
+        left = min(position, merged[0][0]) if merged else position
+        right = max(at, end)
+        if left == self.nxt:
+            self.nxt = right
+            del self._lefts[first:last]
+        else:
+            self._lefts[first:last] = [left]
+            self._rights[left] = right
+        return True
+
+    def _put(self, position: int, data: bytes | memoryview) -> None:
+        """Copy octets to where there are none yet."""
+        offset = position - self.start
+        hole = offset - len(self._octets)
+        if hole > 0:
+            self._octets += bytes(hole)
+        self._octets[offset : offset + len(data)] = data
