@@ -21,11 +21,11 @@ class ReceiveBuffer:
     the first.
     """
 
-    __slots__ = ("_lefts", "_octets", "_rights", "nxt", "start")
+    __slots__ = ("_lefts", "_octets", "_rights", "nxt", "unread")
 
     def __init__(self, start: int) -> None:
-        self.start = start
-        """Position of the first octet that `read` will return."""
+        self.unread = start
+        """Position of the first octet that nobody has read."""
         self.nxt = start
         """Position after the last in-order octet: RCV.NXT, as far as text goes."""
         self._octets = bytearray()
@@ -37,7 +37,7 @@ class ReceiveBuffer:
     @property
     def readable(self) -> int:
         """How many octets are in order and unread."""
-        return self.nxt - self.start
+        return self.nxt - self.unread
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
@@ -71,12 +71,12 @@ class ReceiveBuffer:
         n = min(max_octets, self.readable)
         data = bytes(memoryview(self._octets)[:n])
         del self._octets[:n]
-        self.start += n
+        self.unread += n
         return data
 
     def clear(self) -> None:
         """Forget all octets, unread and out-of-order ones. `nxt` stays."""
-        self.start = self.nxt
+        self.unread = self.nxt
         self._octets.clear()
         self._lefts.clear()
         self._rights.clear()
@@ -111,7 +111,7 @@ class ReceiveBuffer:
 
     def _put(self, position: int, data: bytes | memoryview) -> None:
         """Copy octets to where there are none yet."""
-        offset = position - self.start
+        offset = position - self.unread
         hole = offset - len(self._octets)
         if hole > 0:
             self._octets += bytes(hole)
