@@ -1,0 +1,26 @@
+"""Options of the test suite: container tests on request, and skipped tests as failures."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("usertcp")
+    group.addoption("--docker", action="store_true", help="run the container tests too; they need a Docker engine")
+    group.addoption("--no-skips", action="store_true", help="a test that is skipped or expected to fail is a failure")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("docker"):
+        return
+    in_containers = [item for item in items if item.get_closest_marker("docker")]
+    config.hook.pytest_deselected(items=in_containers)
+    items[:] = [item for item in items if item not in in_containers]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    assert isinstance(reporter, pytest.TerminalReporter)
+    if session.config.getoption("no_skips") and (reporter.stats.get("skipped") or reporter.stats.get("xfailed")):
+        reporter.write_line("\n--no-skips: not every test was run to its end", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
