@@ -57,9 +57,14 @@ def test_ports_in_use_are_passed_over() -> None:
 
 def test_a_range_without_a_free_port_is_an_error_that_names_it() -> None:
     chooser = PortChooser(SECRET, LOW, HIGH)
-    asked = []
+    asked: list[int] = []
+
+    def in_use(port: int) -> bool:
+        asked.append(port)
+        return True
+
     with pytest.raises(PortInUse, match="61000-61099"):
-        chooser.choose("192.0.2.1", "192.0.2.2", 80, lambda port: not asked.append(port))
+        chooser.choose("192.0.2.1", "192.0.2.2", 80, in_use)
     assert sorted(asked) == list(range(LOW, HIGH + 1))
 
 
