@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from usertcp.ip import extension
+from usertcp.ip.header import ICMP, ICMPV6, TCP
 from usertcp.tcp.segment import Flow, Segment
 
 
@@ -46,10 +48,45 @@ class Codec(Protocol):
             leaves it for an interface to finish.
 
         Returns:
-          A flow and a segment; an ICMP error about a TCP segment; None for what is not ours to read (another protocol, an
-          ICMP message that is no error or does not quote TCP).
+          A flow and a segment; an ICMP error about a TCP segment; None for what is not ours to read (another
+          protocol, an ICMP message that is no error or does not quote TCP).
 
         Raises:
           MalformedPacket: bad version, length, checksum or option. Nothing else, whatever the octets.
         """
         ...
+
+
+class Ports(NamedTuple):
+    """What `ports` saw."""
+
+    protocol: int
+    """The IP protocol number; in IPv6 the first next header."""
+    source: int
+    """TCP source port; 0 if a look does not show it."""
+    destination: int
+    """TCP destination port; 0 if a look does not show it."""
+
+
+def ports(packet: bytes) -> Ports | None:
+    """A cheap look that spares the codecs traffic that is not ours; verifies nothing, raises nothing.
+
+    Returns:
+      None for what `Codec.decode` has no use for: neither TCP, nor ICMP, nor hidden behind IPv6 extension headers.
+      Ports are 0 where it takes more than a look: ICMP, fragments, extension headers, octets too few or not IP at all.
+    """
+    version = packet[0] >> 4 if len(packet) >= 24 else 0
+    if version == 4:
+        protocol, at = packet[9], (packet[0] & 15) * 4
+        if protocol not in (TCP, ICMP):
+            return None
+        fragmented = packet[6] & 0x3F or packet[7]
+    elif version == 6:
+        protocol, at, fragmented = packet[6], 40, 0
+        if protocol not in (TCP, ICMPV6) and protocol not in extension.KINDS:
+            return None
+    else:
+        return Ports(0, 0, 0)
+    if protocol != TCP or fragmented or len(packet) < at + 4:
+        return Ports(protocol, 0, 0)
+    return Ports(TCP, packet[at] << 8 | packet[at + 1], packet[at + 2] << 8 | packet[at + 3])

@@ -1,0 +1,27 @@
+"""The Internet checksum (RFC 1071): the complement of a ones' complement sum of 16-bit words.
+
+2**16 is 1 modulo 65535, so a ones' complement sum is an ordinary number modulo 65535, and the words of a packet can be
+added up by reading the packet as one big number.
+"""
+
+MODULUS = 65535
+
+
+def checksum(octets: bytes, pseudo: int = 0) -> int:
+    """The checksum of *octets* and the sum of a pseudo-header.
+
+    0 if the octets contain their own checksum and are intact. An odd octet at the end counts as if a zero followed.
+    """
+    number = int.from_bytes(octets, "big")
+    if len(octets) & 1:
+        number <<= 8
+    return -(pseudo + number) % MODULUS
+
+
+def pseudo_header(source: bytes, destination: bytes, protocol: int, length: int) -> int:
+    """The sum of a pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1), 0 to 65534.
+
+    Both families have the same fields, in different places and widths, which a sum does not see. *length* is that of
+    the transport header and its data, octets.
+    """
+    return (int.from_bytes(source + destination, "big") + protocol + length) % MODULUS

@@ -1,0 +1,118 @@
+"""The list of TCP options (RFC 9293, 3.1 and 3.2): values to octets and back, the same for both codecs."""
+
+from __future__ import annotations
+
+import struct
+
+from usertcp.errors import MalformedPacket
+from usertcp.tcp.options import NO_OPTIONS, Options
+
+END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
+"""Option kinds."""
+
+LONGEST = 40
+"""What the data offset leaves for options, octets."""
+
+_FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II"}
+_LENGTHS = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
+_ALIGNED_TIMESTAMPS = b"\x01\x01\x08\x0a"
+
+
+def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
+    """The list to send, as (kind, values) or, for an unknown kind, (kind, data).
+
+    Order and alignment are Linux's: every value starts on its natural boundary, a SYN with everything takes 20 octets.
+
+    Raises:
+      ValueError: more than 40 octets.
+    """
+    items: list[tuple[int, tuple[int, ...] | bytes]] = []
+    if options.mss is not None:
+        items.append((MSS, (options.mss,)))
+    if options.sack_permitted:
+        items += [(SACK_PERMITTED, ())] if options.timestamps else [(NOP, ()), (NOP, ()), (SACK_PERMITTED, ())]
+    if options.timestamps:
+        items += [] if options.sack_permitted else [(NOP, ()), (NOP, ())]
+        items.append((TIMESTAMPS, options.timestamps))
+    if options.window_scale is not None:
+        items += [(NOP, ()), (WINDOW_SCALE, (options.window_scale,))]
+    if options.sack:
+        items += [(NOP, ()), (NOP, ()), (SACK, tuple(edge for block in options.sack for edge in block))]
+    items += options.unknown
+    if sum(_size(kind, value) for kind, value in items) > LONGEST:
+        raise ValueError(f"more than {LONGEST} octets of options")
+    return items
+
+
+def _size(kind: int, value: tuple[int, ...] | bytes) -> int:
+    if kind <= NOP:
+        return 1
+    return 2 + (_LENGTHS.get(kind, 4 * len(value)) if isinstance(value, tuple) else len(value))
+
+
+def write(options: Options) -> bytes:
+    """The octets of the list, padded with zeros to a multiple of four (RFC 9293, 3.1, MUST-69)."""
+    if options is NO_OPTIONS:
+        return b""
+    octets = b""
+    for kind, value in layout(options):
+        if kind <= NOP:
+            octets += bytes((kind,))
+            continue
+        data = struct.pack(_FORMATS.get(kind, f"!{len(value)}I"), *value) if isinstance(value, tuple) else value
+        octets += bytes((kind, 2 + len(data))) + data
+    return octets + bytes(-len(octets) % 4)
+
+
+def split(octets: bytes) -> list[tuple[int, bytes]]:
+    """Every option but NOP and End of Option List, as (kind, data), from any boundary (RFC 9293, 3.2, MUST-64).
+
+    What follows End of Option List is padding and ignored.
+
+    Raises:
+      MalformedPacket: an illegal length (MUST-7): less than 2, past the header's end, or not that of a known kind.
+    """
+    items = []
+    at, end = 0, len(octets)
+    while at < end and octets[at] != END:
+        kind = octets[at]
+        if kind == NOP:
+            at += 1
+            continue
+        length = octets[at + 1] if at + 1 < end else 0
+        if length < 2 or at + length > end:
+            raise MalformedPacket(f"TCP option {kind} has the illegal length {length}")
+        if _LENGTHS.get(kind, length - 2) != length - 2 or (kind == SACK and (length == 2 or (length - 2) % 8)):
+            raise MalformedPacket(f"TCP option {kind} has the wrong length {length}")
+        items.append((kind, octets[at + 2 : at + length]))
+        at += length
+    return items
+
+
+def read(octets: bytes) -> Options:
+    """The values of a list of options. Of an option that comes twice the last counts, as in Linux.
+
+    Raises:
+      MalformedPacket: as `split`.
+    """
+    if not octets:
+        return NO_OPTIONS
+    if len(octets) == 12 and octets[:4] == _ALIGNED_TIMESTAMPS:  # Nearly every segment of a connection with timestamps.
+        return Options(timestamps=struct.unpack_from("!II", octets, 4))
+    options = Options()
+    unknown = []
+    for kind, data in split(octets):
+        if kind == MSS:
+            options.mss = int.from_bytes(data, "big")
+        elif kind == WINDOW_SCALE:
+            options.window_scale = data[0]
+        elif kind == SACK_PERMITTED:
+            options.sack_permitted = True
+        elif kind == TIMESTAMPS:
+            options.timestamps = struct.unpack("!II", data)
+        elif kind == SACK:
+            options.sack = tuple(struct.iter_unpack("!II", data))
+        else:
+            unknown.append((kind, data))
+    options.unknown = tuple(unknown)
+    return options

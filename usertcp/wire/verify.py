@@ -1,0 +1,38 @@
+"""What a packet must pass before either codec reads a segment from it."""
+
+from __future__ import annotations
+
+from usertcp.errors import MalformedPacket
+from usertcp.ip.checksum import MODULUS, checksum, pseudo_header
+from usertcp.ip.header import TCP, Header
+
+TCP_HEADER = 20
+"""Octets of a TCP header without options."""
+
+
+def verify_tcp(packet: bytes, header: Header, unfinished_checksum: bool) -> int:
+    """Check the lengths and the checksum of the TCP segment in a packet (RFC 9293, 3.1, MUST-3).
+
+    An unfinished checksum is the sum of the pseudo-header, not complemented: what Linux leaves to the interface that
+    sends, for a super-segment with the length of the whole.
+
+    Returns:
+      The index of the segment's data.
+
+    Raises:
+      MalformedPacket: the reason.
+    """
+    start, end = header.start, header.end
+    if header.fragment and (header.fragment.offset or header.fragment.more):
+        raise MalformedPacket("a fragment")
+    if end - start < TCP_HEADER:
+        raise MalformedPacket("TCP header cut short")
+    data = start + (packet[start + 12] >> 4) * 4
+    if not start + TCP_HEADER <= data <= end:
+        raise MalformedPacket("TCP data offset does not fit the segment")
+    pseudo = pseudo_header(header.source, header.destination, TCP, end - start)
+    if checksum(packet[start:end], pseudo):
+        field = packet[start + 16] << 8 | packet[start + 17]
+        if not unfinished_checksum or field % MODULUS != pseudo:
+            raise MalformedPacket("bad TCP checksum")
+    return data
