@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "link": (set(), {"trio"}),
     "link/raw.py": (set(), {"trio", "scapy"}),
     "link/rewrite.py": (set(), {"trio", "scapy"}),
+    "link/nftables.py": (set(), {"pyroute2"}),
     "link/rst_guard.py": (set(), {"trio", "pyroute2"}),
     "runtime": ({"tcp", "wire", "link", "ip"}, {"trio"}),
     "trace": ({*VALUES, "wire"}, {"scapy"}),
