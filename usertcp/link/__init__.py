@@ -28,8 +28,8 @@ class Link(ABC):
     def send(self, packet: bytes) -> None:
         """Transmit one packet, now, without blocking.
 
-        As on a real interface, a packet that does not go out (full queue, no route for the moment, larger than the MTU) is dropped and
-        counted, never raised: TCP repairs it.
+        As on a real interface, a packet that does not go out (full queue, no route for the moment, larger than the
+        MTU) is dropped and counted, never raised: TCP repairs it.
 
         Raises:
           SetupError: the machine forbids sending at all; the message says what to do.
@@ -39,8 +39,8 @@ class Link(ABC):
     async def receive(self) -> Sequence[bytes]:
         """Wait for packets and return those at hand: at least one, in the order of arrival.
 
-        Only one task calls it at a time. Cancelling it loses no packet. It may return packets that are not for us (other
-        protocols, other hosts' traffic): the stack sorts them out.
+        Only one task calls it at a time. Cancelling it loses no packet. It may return packets that are not for us
+        (other protocols, other hosts' traffic): the stack sorts them out.
 
         Raises:
           trio.ClosedResourceError: the link was closed.
@@ -57,7 +57,8 @@ class Link(ABC):
         """
 
     def is_local(self, address: str) -> bool:
-        """Is *address* one of ours: may a packet sent to it be for this stack? The default: whatever `send` may come from."""
+        """Is *address* one of ours: may a packet sent to it be for this stack? The default: whatever `send` may come
+        from."""
         try:
             return self.source_address(address) == address
         except OSError:
@@ -66,8 +67,8 @@ class Link(ABC):
     def claim(self, local: str, port: int, remote: str = "") -> AbstractContextManager[None]:
         """Keep the host away from a local port while the context lasts: nobody else binds it, no kernel answers for it.
 
-        Entered once for each local port of a listener or of an active OPEN. *local* is "" for every address, *remote* is ""
-        for every peer. The default, for a link with no kernel beside it, does nothing.
+        Entered once for each local port of a listener or of an active OPEN. *local* is "" for every address, *remote*
+        is "" for every peer. The default, for a link with no kernel beside it, does nothing.
 
         Raises:
           PortInUse: somebody has the port.
@@ -77,6 +78,7 @@ class Link(ABC):
 
     def close(self) -> None:
         """Give back what the link holds. Idempotent. A `receive` under way raises `trio.ClosedResourceError`."""
+        return
 
     def counters(self) -> dict[str, int]:
         """What the link sent, received and dropped since it was made: name to count."""

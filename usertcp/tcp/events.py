@@ -32,7 +32,8 @@ class StateEntered(Record):
 
 @dataclass(slots=True)
 class SegmentIn(Record):
-    """A segment arrived; nothing has looked at it yet. Its numbers are as on the wire. `seg.data` may be large: copy nothing."""
+    """A segment arrived; nothing has looked at it yet. Its numbers are as on the wire. `seg.data` may be large: copy
+    nothing."""
 
     seg: Segment
 

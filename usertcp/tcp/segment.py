@@ -1,4 +1,5 @@
-"""A segment: what the core takes and gives (RFC 9293, 3.1). It holds no addresses and no checksum, and is never octets."""
+"""A segment: what the core takes and gives (RFC 9293, 3.1). It holds no addresses and no checksum, and is never
+octets."""
 
 from __future__ import annotations
 
@@ -14,9 +15,8 @@ FLAG_NAMES = {SYN: "SYN", FIN: "FIN", RST: "RST", PSH: "PSH", ACK: "ACK", URG: "
 class Flow(NamedTuple):
     """A pair of sockets, seen from our side: the name of a connection (RFC 9293, 3.3.1).
 
-    Addresses are text in canonical form ("192.0.2.1", "2001:db8::1"), as `socket.inet_ntop` writes them. "" and 0 stand for
-    the unspecified remote socket of a passive OPEN.
-    """
+    Addresses are text in canonical form ("192.0.2.1", "2001:db8::1"), as `socket.inet_ntop` writes them. "" and 0
+    stand for the unspecified remote socket of a passive OPEN."""
 
     local: str
     local_port: int

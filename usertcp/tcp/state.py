@@ -80,12 +80,10 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 }
 """Next state by state and event.
 
-No guards: the order of the steps in SEGMENT ARRIVES makes them needless. TIME-WAIT, rcv SYN: RFC 6191 lets a new incarnation have the
-pair of sockets, which ends this one. FIN-WAIT-2 has TIMEOUT for `Config.fin_wait_2_timeout`; TIME-WAIT has no
-user timeout, 2 MSL bounds it. The eighth step's SYN-RECEIVED with FIN needs no row: the fifth has entered ESTABLISHED or discarded the segment.
-"""
+No guards: the order of the steps in SEGMENT ARRIVES makes them needless. TIME-WAIT, rcv SYN: RFC 6191 lets a new
+incarnation have the pair of sockets, which ends this one. FIN-WAIT-2 has TIMEOUT for `Config.fin_wait_2_timeout`;
+TIME-WAIT has no user timeout, 2 MSL bounds it. The eighth step's SYN-RECEIVED with FIN needs no row: the fifth has
+entered ESTABLISHED or discarded the segment. """
 
-SYNCHRONIZED = frozenset(
-    {S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2, S.CLOSE_WAIT, S.CLOSING, S.LAST_ACK, S.TIME_WAIT}
-)
+SYNCHRONIZED = frozenset({S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2, S.CLOSE_WAIT, S.CLOSING, S.LAST_ACK, S.TIME_WAIT})
 """RFC 9293, 3.5.2, third group."""

@@ -1,0 +1,106 @@
+"""What an acceptable acknowledgment does: the inner part of the fifth step (RFC 9293, 3.10.7.4), in one fixed order.
+
+RTT sample, recovery, congestion window, timers, then the send window.
+"""
+
+from __future__ import annotations
+
+from usertcp.tcp import timestamps
+from usertcp.tcp.congestion import CONTROLLERS
+from usertcp.tcp.events import RttSample
+from usertcp.tcp.segment import FIN, SYN, Segment
+from usertcp.tcp.tcb import NEVER, Tcb
+from usertcp.tcp.timeouts import patience
+
+
+def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
+    """Take SEG.ACK, at most SND.NXT, and SEG.WND."""
+    snd = tcb.snd
+    window_before = snd.wnd
+    if seg.ack > snd.una:
+        newly_acknowledged(tcb, seg, now)
+    update_window(tcb, seg, now)
+    if seg.ack == snd.una and is_duplicate(tcb, seg, window_before):
+        duplicate(tcb, now)
+
+
+def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
+    """SND.UNA < SEG.ACK =< SND.NXT."""
+    snd, acked = tcb.snd, seg.ack - tcb.snd.una
+    handshake = not tcb.syn_acked
+    measure(tcb, seg, now)
+    snd.una = seg.ack
+    tcb.send_buffer.release(seg.ack)
+    if tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss):
+        tcb.congestion.on_recovered(tcb.flight_size, now)
+        tcb.congestion_changed("recovered", now)
+    elif handshake:
+        start_congestion_control(tcb)
+    elif not tcb.recovery.fast:
+        tcb.congestion.on_ack(acked, now)
+        tcb.congestion_changed("ack", now)
+    tcb.retransmissions = 0
+    tcb.timers.retransmit = now + tcb.rtt.rto if snd.una < snd.nxt else NEVER  # RFC 6298, 5.2 and 5.3
+    tcb.timers.persist = NEVER
+    tcb.timers.user = now + patience(tcb) if snd.una < tcb.end else NEVER
+
+
+def start_congestion_control(tcb: Tcb) -> None:
+    """The handshake is done and SMSS is known. A SYN that was lost leaves one segment for a first window (RFC 5681,
+    3.1), and 3 s for the RTO (RFC 6298, 5.7)."""
+    smss = tcb.smss
+    first = tcb.config.initial_window or min(10 * smss, max(2 * smss, 14600))
+    if tcb.retransmissions:
+        first = smss
+        tcb.rtt.syn_was_retransmitted()
+    tcb.congestion = CONTROLLERS[tcb.config.congestion](smss, first)
+
+
+def measure(tcb: Tcb, seg: Segment, now: float) -> None:
+    """Take an RTT sample: of the segment being timed, or by the timestamp when Karn's rule leaves none (RFC 7323,
+    4.1)."""
+    rtt = None
+    if tcb.timed is not None:
+        end, sent_at = tcb.timed
+        if seg.ack >= end:
+            rtt, tcb.timed = now - sent_at, None
+    else:
+        rtt = timestamps.round_trip(tcb, seg, now)
+    if rtt is None:
+        return
+    tcb.rtt.sample(rtt)
+    if tcb.trace:
+        tcb.trace(RttSample(now, tcb.flow, rtt, tcb.rtt.srtt or rtt, tcb.rtt.rttvar or 0.0, tcb.rtt.rto))
+
+
+def update_window(tcb: Tcb, seg: Segment, now: float) -> None:
+    """SND.WND from the newest segment only: SND.WL1 and SND.WL2 tell which that is. The window of a SYN is never
+    scaled."""
+    snd = tcb.snd
+    if seg.ack < snd.una or not (snd.wl1 < seg.seq or (snd.wl1 == seg.seq and snd.wl2 <= seg.ack)):
+        return
+    snd.wnd = seg.wnd if seg.flags & SYN else seg.wnd << snd.scale
+    snd.wl1, snd.wl2 = seg.seq, seg.ack
+    snd.max_wnd = max(snd.max_wnd, snd.wnd)
+    if snd.wnd:
+        tcb.probes = 0
+        if tcb.recovery.lost_octets == tcb.flight_size:
+            tcb.timers.persist = NEVER
+    elif snd.una < tcb.end:
+        tcb.timers.user = now + patience(tcb)  # the peer is alive and asks us to wait, for however long (MUST-37)
+
+
+def is_duplicate(tcb: Tcb, seg: Segment, window_before: int) -> bool:
+    """The five conditions of RFC 5681, 2; SEG.ACK = SND.UNA has been checked."""
+    carries = seg.data or seg.flags & (SYN | FIN)
+    return not carries and tcb.flight_size > 0 and tcb.snd.wnd == window_before > 0
+
+
+def duplicate(tcb: Tcb, now: float) -> None:
+    """Count it; the third one starts fast retransmit and fast recovery (RFC 5681, 3.2)."""
+    tcb.counters["duplicate ACKs in"] += 1
+    flight_size = tcb.flight_size
+    if tcb.recovery.on_duplicate_ack(tcb.snd.una, tcb.snd.nxt, tcb.smss):
+        tcb.counters["fast retransmits"] += 1
+        tcb.congestion.on_loss(flight_size, now)
+        tcb.congestion_changed("loss", now)

@@ -1,0 +1,82 @@
+"""Every knob a lab might turn. The defaults are what RFC 9293 asks for, and where it leaves a choice, what Linux
+does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, kw_only=True)
+class Config:
+    """Settings of a stack or of one connection. Vary it with `dataclasses.replace`; never change one in use."""
+
+    # Time-outs, seconds
+    msl: float = 30.0
+    """Maximum segment lifetime. TIME-WAIT lasts twice this. Linux's 60 s in all; RFC 9293, 3.4.2 would have 240."""
+    rto_initial: float = 1.0
+    """Retransmission timeout before the first RTT sample (RFC 6298, 2.1)."""
+    rto_min: float = 1.0
+    """Lower bound of the retransmission timeout (RFC 6298, 2.4). Kernels use 0.2."""
+    rto_max: float = 60.0
+    """Upper bound of the retransmission timeout, and so of backing off (RFC 6298, 2.5: at least 60)."""
+    r1: int = 3
+    """Retransmissions of one segment after which the user is told of trouble, softly (RFC 9293, 3.8.3, SHLD-9,
+    SHLD-10)."""
+    r2: float = 100.0
+    """How long to go without an acknowledgment of data before the connection is given up (RFC 9293, 3.8.3, SHLD-11)."""
+    r2_syn: float = 180.0
+    """The same for a SYN: at least 3 minutes (RFC 9293, 3.8.3, MUST-23)."""
+    user_timeout: float | None = None
+    """The user's own limit in place of `r2` and `r2_syn` (RFC 9293, 3.8.3, MUST-21; 3.10.8)."""
+    fin_wait_2_timeout: float | None = None
+    """How long a half-closed connection may stay in FIN-WAIT-2. None: as long as the peer keeps its direction open,
+    which is the RFC's. When the user has stopped reading as well, it is 2 MSL in any case, as on Linux."""
+    delayed_ack: float = 0.04
+    """How long an acknowledgment may be held back (RFC 9293, 3.8.6.3: below 0.5). Linux's minimum. 0: never."""
+
+    # Buffers, octets
+    receive_buffer: int = 1 << 20
+    """The most that is kept for a user who does not read; so the largest window offered."""
+    send_buffer: int = 1 << 20
+    """The most that is taken from the user before it is acknowledged."""
+
+    # What is offered in the SYN
+    mss: int | None = None
+    """Maximum segment size to announce. None: what fits the link's MTU (RFC 9293, 3.7.1, MUST-67)."""
+    window_scaling: bool = True
+    """RFC 7323, 2."""
+    timestamps: bool = True
+    """RFC 7323, 3: RTT of retransmitted data, and PAWS."""
+    sack: bool = True
+    """RFC 2018: tell the peer what arrived out of order."""
+
+    # Sending
+    nagle: bool = True
+    """Hold back small segments while data is unacknowledged (RFC 9293, 3.7.4). False is TCP_NODELAY (MUST-17)."""
+    congestion: str = "reno"
+    """A name in `usertcp.tcp.congestion.CONTROLLERS`."""
+    initial_window: int | None = None
+    """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
+
+    # Defence
+    challenge_acks_per_second: int = 10
+    """Per connection (RFC 5961, 7). Counting them for all connections together would let one spy on another."""
+    time_wait_ignores_rst: bool = True
+    """RFC 1337, 3, fix F1: a RST does not end TIME-WAIT early. False shows the hazard."""
+    backlog: int = 128
+    """Connections that a listener holds before they are accepted, half-open ones included."""
+
+    # Addresses
+    port_range: tuple[int, int] = (61000, 65535)
+    """Local ports of active OPENs, inclusive (RFC 6056). Above the kernel's own (32768-60999)."""
+
+    def __post_init__(self) -> None:
+        if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
+            raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
+        if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:
+            raise ValueError("rto_min must be positive and at most rto_max, rto_initial positive")
+        if self.receive_buffer < 1 or self.send_buffer < 1:
+            raise ValueError("buffers hold at least one octet")
+        low, high = self.port_range
+        if not 1 <= low <= high <= 65535:
+            raise ValueError("port_range is (low, high), 1 to 65535")

@@ -1,0 +1,269 @@
+"""One connection: the calls of RFC 9293, 3.10.1 to 3.10.6, and the events that reach it. Start reading here.
+
+The core has one shape. An event comes in (a call, `segment_arrives`, `icmp_arrives`, `timeouts`); what is to be
+transmitted because of it comes out of `output`; `deadline` says when `timeouts` wants to be called. Nothing blocks,
+and `now` never decreases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from usertcp.errors import (
+    ConnectionAborted,
+    ConnectionAlreadyExists,
+    ConnectionClosing,
+    ConnectionDoesNotExist,
+    HostUnreachable,
+    TcpError,
+)
+from usertcp.tcp import icmp, output, window
+from usertcp.tcp.config import Config
+from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
+from usertcp.tcp.segment import ACK, Flow, Segment
+from usertcp.tcp.segment_arrives import segment_arrives
+from usertcp.tcp.sequence import unwrap
+from usertcp.tcp.state import Event, State
+from usertcp.tcp.status import Status, status
+from usertcp.tcp.tcb import NEVER, TIMERS, Discard, Tcb
+from usertcp.tcp.timeouts import timeouts
+
+SENDING = frozenset({State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})
+"""States in which SEND takes octets (RFC 9293, 3.10.2)."""
+AFTER_FIN = frozenset({State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT})
+"""States in which the peer's FIN has been taken."""
+
+
+def nobody() -> None:
+    """Nobody asked to be told."""
+
+
+class Connection:
+    """A TCB and what may be done with it. Made by `Endpoint`, or by hand in a test."""
+
+    __slots__ = ("on_change", "scheduled", "tcb")
+
+    def __init__(
+        self,
+        flow: Flow,
+        config: Config,
+        *,
+        iss: int,
+        mss: int = 1460,
+        timestamp_offset: int = 0,
+        tracer: Tracer | None = None,
+    ) -> None:
+        """In CLOSED.
+
+        Args:
+          flow: the pair of sockets; the remote one may be unspecified ("", 0) for a passive OPEN.
+          iss: initial send sequence number, 32 bits.
+          mss: what to announce, octets; `config.mss` lowers it.
+          timestamp_offset: added to the clock of TSval, 32 bits.
+        """
+        mss = min(mss, config.mss) if config.mss is not None else mss
+        self.tcb = Tcb(flow, config, iss=iss, timestamp_offset=timestamp_offset, mss=mss, trace=tracer)
+        self.on_change: Callable[[], None] = nobody
+        """Called by the endpoint after each event that touched this connection."""
+        self.scheduled = inf
+        """The endpoint's note of when it will look at `deadline` next."""
+
+    # Calls (3.10.1 to 3.10.6)
+
+    def open(self, now: float, *, passive: bool = False) -> None:
+        """OPEN (3.10.1). Passive: to LISTEN. Active: to SYN-SENT, also from LISTEN.
+
+        Raises:
+          ConnectionAlreadyExists: in any other state.
+          ValueError: active, and the remote socket is unspecified.
+        """
+        tcb = self.tcb
+        if tcb.state is not State.CLOSED and (passive or tcb.state is not State.LISTEN):
+            raise ConnectionAlreadyExists(str(tcb.state))
+        if not passive and not tcb.flow.remote_port:
+            raise ValueError("remote socket unspecified")
+        tcb.enter(Event.PASSIVE_OPEN if passive else Event.ACTIVE_OPEN, now)
+
+    def send(self, data: bytes | bytearray | memoryview, now: float) -> int:
+        """Queue octets for the peer: SEND (3.10.2). In LISTEN, with a remote socket specified, it also opens actively.
+
+        Returns:
+          How many octets were taken, 0 to len(data): what fits into Config.send_buffer. After 0, wait for `writable`.
+
+        Raises:
+          ConnectionClosing: after `close`.
+          TcpError: the connection has ended, in this error; ConnectionDoesNotExist without one.
+          ValueError: in LISTEN, and the remote socket is unspecified.
+
+        Nothing is transmitted before `output`.
+        """
+        tcb = self.tcb
+        if tcb.state is State.CLOSED:
+            raise tcb.error or ConnectionDoesNotExist()
+        if tcb.state not in SENDING or tcb.close_queued:
+            raise ConnectionClosing()
+        if tcb.state is State.LISTEN:
+            if not tcb.flow.remote_port:
+                raise ValueError("remote socket unspecified")
+            tcb.enter(Event.SEND, now)
+        return tcb.send_buffer.append(data)
+
+    def receive(self, max_octets: int, now: float) -> bytes:
+        """Take up to *max_octets* that have arrived in order: RECEIVE (3.10.3).
+
+        Returns:
+          b"" when there are none now: `at_eof` tells whether there will be more.
+
+        Raises:
+          TcpError: everything was read, and the connection has ended in this error.
+        """
+        tcb = self.tcb
+        data = tcb.receive_buffer.read(max_octets)
+        if data:
+            if tcb.state not in AFTER_FIN and tcb.state is not State.CLOSED and window.update_owed(tcb):
+                tcb.ack_now = True
+        elif tcb.error is not None:
+            raise tcb.error
+        return data
+
+    def close(self, now: float, *, receive: bool = True) -> None:
+        """CLOSE (3.10.4): no more SENDs; a FIN follows what is queued. Idempotent.
+
+        Args:
+          receive: False if the user will not RECEIVE any more either. Text that is unread or still to come is then
+          answered by a
+            RST, for it is lost (3.6.1, SHLD-3), and FIN-WAIT-2 is bounded.
+        """
+        tcb = self.tcb
+        if not receive and tcb.user_reads:
+            tcb.user_reads = False
+            if tcb.receive_buffer.readable and tcb.state not in (State.CLOSED, State.TIME_WAIT):
+                tcb.abort(Event.ABORT, ConnectionAborted("closed with unread data"), now)
+            elif tcb.state is State.FIN_WAIT_2:
+                tcb.limit_fin_wait_2(now)
+        match tcb.state:
+            case State.LISTEN | State.SYN_SENT:
+                tcb.enter(Event.CLOSE, now)
+            case State.SYN_RECEIVED if tcb.send_buffer:
+                tcb.close_queued = True
+            case State.SYN_RECEIVED | State.ESTABLISHED | State.CLOSE_WAIT:
+                tcb.close(now)
+
+    def abort(self, now: float) -> None:
+        """ABORT (3.10.5): the peer gets a RST, the user nothing more. Idempotent."""
+        if self.tcb.state is not State.CLOSED:
+            self.tcb.abort(Event.ABORT, ConnectionAborted(), now)
+
+    def status(self, now: float) -> Status:
+        """STATUS (3.10.6)."""
+        return status(self.tcb, now)
+
+    # Events
+
+    def segment_arrives(self, seg: Segment, now: float) -> None:
+        """SEGMENT ARRIVES (3.10.7), in any state but CLOSED. Numbers as on the wire."""
+        tcb = self.tcb
+        tcb.counters["segments in"] += 1
+        if tcb.trace:
+            tcb.trace(SegmentIn(now, tcb.flow, seg))
+        seq = seg.seq if tcb.state in (State.LISTEN, State.SYN_SENT) else unwrap(seg.seq, tcb.rcv.nxt)
+        ack = unwrap(seg.ack, tcb.snd.una) if seg.flags & ACK else 0
+        here = Segment(seq, ack, seg.flags, seg.wnd, seg.options, seg.data, seg.up)
+        before = self._timers_before()
+        try:
+            segment_arrives(tcb, here, now)
+        except Discard as why:
+            tcb.discarded(seg, str(why), now)
+        self._trace_timers(before, now)
+
+    def icmp_arrives(self, message: icmp.Message, now: float) -> None:
+        """An ICMP error that quotes a segment of this connection (3.9.2.2)."""
+        tcb = self.tcb
+        if not tcb.snd.una <= unwrap(message.seq, tcb.snd.una) < tcb.snd.nxt:
+            tcb.counters["discarded: ICMP about nothing in flight"] += 1
+            return
+        text = icmp.describe(message)
+        hard = icmp.is_hard(message) and tcb.state in (State.SYN_SENT, State.SYN_RECEIVED)
+        if tcb.trace:
+            tcb.trace(IcmpIn(now, tcb.flow, text, hard))
+        if hard:
+            tcb.abort(Event.TIMEOUT, HostUnreachable(text), now)
+        else:
+            tcb.soft_error = text
+
+    def timeouts(self, now: float) -> None:
+        """Run what has expired (3.10.8)."""
+        before = self._timers_before()
+        timeouts(self.tcb, now)
+        self._trace_timers(before, now)
+
+    def output(self, now: float) -> list[Segment]:
+        """The segments to transmit now, in order. They are not given a second time."""
+        before = self._timers_before()
+        segments = output.output(self.tcb, now)
+        self._trace_timers(before, now)
+        return segments
+
+    @property
+    def deadline(self) -> float:
+        """When `timeouts` is to be called; infinity when no timer runs."""
+        return self.tcb.timers.earliest
+
+    # What a user waits for
+
+    @property
+    def flow(self) -> Flow:
+        return self.tcb.flow
+
+    @property
+    def state(self) -> State:
+        return self.tcb.state
+
+    @property
+    def error(self) -> TcpError | None:
+        """Why the connection ended, if it did not end normally (RFC 9293, 3.6, MUST-12)."""
+        return self.tcb.error
+
+    @property
+    def soft_error(self) -> str | None:
+        """The last sign of trouble that did not end the connection (3.9.1.8)."""
+        return self.tcb.soft_error
+
+    @property
+    def at_eof(self) -> bool:
+        """The peer's FIN has been taken, and everything before it was read."""
+        tcb = self.tcb
+        fin_taken = tcb.rcv.fin is not None and tcb.rcv.nxt > tcb.rcv.fin
+        return not tcb.receive_buffer.readable and (fin_taken or (tcb.state is State.CLOSED and tcb.error is None))
+
+    @property
+    def readable(self) -> bool:
+        """`receive` has something to say: octets, the end or an error."""
+        return bool(self.tcb.receive_buffer.readable) or self.at_eof or self.tcb.error is not None
+
+    @property
+    def writable(self) -> bool:
+        """`send` would take at least one octet, or raise."""
+        tcb = self.tcb
+        return tcb.state not in SENDING or tcb.close_queued or tcb.send_buffer.free > 0
+
+    @property
+    def all_acked(self) -> bool:
+        """The peer has acknowledged everything there was to send, our FIN included if we have closed."""
+        return self.tcb.snd.una >= self.tcb.end
+
+    # Tracing of timers: setting one is assigning, so changes are seen by comparison
+
+    def _timers_before(self) -> tuple[float, ...]:
+        return tuple(getattr(self.tcb.timers, name) for name in TIMERS) if self.tcb.trace else ()
+
+    def _trace_timers(self, before: tuple[float, ...], now: float) -> None:
+        tcb = self.tcb
+        if not tcb.trace:
+            return
+        for name, old in zip(TIMERS, before, strict=True):
+            new = getattr(tcb.timers, name)
+            if new != old and new != NEVER:
+                tcb.trace(TimerSet(now, tcb.flow, name, new))
+            elif new != old and old > now:
+                tcb.trace(TimerStopped(now, tcb.flow, name))

@@ -1,0 +1,21 @@
+"""When in-order text is acknowledged: at once, or a little later together with something else (RFC 9293, 3.8.6.3)."""
+
+from __future__ import annotations
+
+from usertcp.tcp.segment import PSH, Segment
+from usertcp.tcp.tcb import NEVER, TIMESTAMPS_OCTETS, Tcb
+
+
+def text_accepted(tcb: Tcb, seg: Segment, now: float) -> None:
+    """Decide for a segment whose text was taken in order and left no hole behind it.
+
+    A full-sized segment waits for its neighbour, 2 * RMSS octets being acknowledged at once (SHLD-19). A small or
+    pushed one is the tail of what the peer has to say for now: its Nagle algorithm may be holding the next one until
+    we acknowledge, so delaying would cost the exchange the whole delay.
+    """
+    full_sized = len(seg.data) >= tcb.rcv.mss - (TIMESTAMPS_OCTETS if tcb.timestamps.enabled else 0)
+    owed = tcb.rcv.nxt - tcb.rcv.acked
+    if not tcb.config.delayed_ack or not full_sized or seg.flags & PSH or owed >= 2 * len(seg.data):
+        tcb.ack_now = True
+    elif tcb.timers.delayed_ack == NEVER:
+        tcb.timers.delayed_ack = now + tcb.config.delayed_ack

@@ -1,0 +1,310 @@
+"""All connections of a stack: which one a segment is for, who listens, which port is free, who wants to be called
+when."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from ipaddress import IPv4Address, ip_address
+from itertools import count
+from math import inf
+
+from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
+from usertcp.tcp import icmp, reset, time_wait
+from usertcp.tcp.config import Config
+from usertcp.tcp.connection import Connection, nobody
+from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
+from usertcp.tcp.isn import isn, timestamp_offset
+from usertcp.tcp.ports import PortChooser
+from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
+from usertcp.tcp.state import Event, State
+
+GONE = (State.CLOSED, State.LISTEN)
+"""A connection that a listener made is gone when it returns to LISTEN: the listener itself never left it."""
+
+
+class Listener:
+    """A passive OPEN that goes on: every SYN gets a connection of its own, which starts in LISTEN (RFC 9293,
+    3.9.1.1)."""
+
+    def __init__(self, endpoint: Endpoint, local: str, port: int, backlog: int, config: Config) -> None:
+        self.local = local
+        """"" for every local address."""
+        self.port = port
+        self.backlog = backlog
+        self.config = config
+        self.on_change: Callable[[], None] = nobody
+        """Called when `accept` has something new."""
+        self.closed = False
+        self._endpoint = endpoint
+        self._half_open: dict[Flow, Connection] = {}
+        self._established: deque[Connection] = deque()
+
+    @property
+    def full(self) -> bool:
+        return len(self._half_open) + len(self._established) >= self.backlog
+
+    def accept(self) -> Connection | None:
+        """The connection that was established first and not yet accepted, or None."""
+        return self._established.popleft() if self._established else None
+
+    def close(self, now: float) -> None:
+        """CLOSE in LISTEN (3.10.4). Connections that nobody has accepted are reset. Idempotent."""
+        if not self.closed:
+            self.closed = True
+            self._endpoint.forget_listener(self)
+            for conn in (*self._half_open.values(), *self._established):
+                conn.abort(now)
+                self._endpoint.touch(conn)
+            self._half_open.clear()
+            self._established.clear()
+
+    def add(self, conn: Connection) -> None:
+        """A SYN made this connection."""
+        self._half_open[conn.flow] = conn
+
+    def handshake_ended(self, conn: Connection) -> None:
+        """The connection has left SYN-RECEIVED: it is ready to be accepted, or gone."""
+        if self._half_open.pop(conn.flow, None) is not None and conn.state not in GONE:
+            self._established.append(conn)
+            self.on_change()
+
+
+class Endpoint:
+    """Everything between a codec and the users, sans I/O.
+
+    After any call that is an event (`open`, `segment_arrives`, `icmp_arrives`, `timeouts`, a call on a connection
+    followed by `touch`), call `output`, send what it gives, and look at `deadline` again.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        secret: bytes,
+        *,
+        mss: Callable[[str], int],
+        answers: Callable[[str, int], bool],
+        tracer: Tracer | None = None,
+    ) -> None:
+        """
+        Args:
+          secret: up to 32 octets that nobody outside knows; all initial numbers and ports come from it.
+          mss: the MSS to announce to a remote address, octets.
+          answers: whether a segment for this local address and port, of no connection, is ours to answer by a RST.
+          Not where
+            a kernel beside us may have a connection of its own.
+        """
+        self.config = config
+        self.connections: dict[Flow, Connection] = {}
+        self.counters: Counter[str] = Counter()
+        self._secret = secret
+        self._mss = mss
+        self._answers = answers
+        self._tracer = tracer
+        self._ports = PortChooser(secret, *config.port_range)
+        self._listeners: dict[tuple[str, int], Listener] = {}
+        self._origins: dict[Connection, Listener] = {}
+        self._touched: dict[Connection, None] = {}
+        self._replies: list[tuple[Flow, Segment]] = []
+        self._heap: list[tuple[float, int, Connection]] = []
+        self._tie = count()
+
+    # Opening
+
+    def choose_port(self, local: str, remote: str, remote_port: int, now: float) -> int:
+        """A local port for an active OPEN (RFC 6056). Raises PortInUse when all are taken toward that remote socket."""
+
+        def in_use(port: int) -> bool:
+            taken = Flow(local, port, remote, remote_port) in self.connections
+            return taken or self._listener(local, port) is not None
+
+        return self._ports.choose(local, remote, remote_port, in_use)
+
+    def open(self, flow: Flow, now: float, config: Config | None = None) -> Connection:
+        """Active OPEN: a connection in SYN-SENT.
+
+        Raises:
+          ConnectionAlreadyExists: the pair of sockets is in use; TIME-WAIT is use.
+          InvalidAddress: no TCP connection can be made between these (RFC 9293, 3.9.1.1, MUST-46).
+        """
+        if not valid(flow):
+            raise InvalidAddress(f"{flow.local} port {flow.local_port} to {flow.remote} port {flow.remote_port}")
+        if flow in self.connections:
+            raise ConnectionAlreadyExists(f"in {self.connections[flow].state}")
+        conn = self._connection(flow, config or self.config, isn(self._secret, flow, now))
+        conn.open(now)
+        self.connections[flow] = conn
+        self.touch(conn)
+        return conn
+
+    def listen(self, local: str, port: int, backlog: int | None = None, config: Config | None = None) -> Listener:
+        """Passive OPEN for every remote socket; *local* "" means every local address.
+
+        Raises:
+          PortInUse: somebody listens there already.
+        """
+        if not 0 < port < 65536:
+            raise InvalidAddress(f"port {port}")
+        if self._listener(local, port) is not None or (not local and any(p == port for _, p in self._listeners)):
+            raise PortInUse(f"a listener has port {port}")
+        config = config or self.config
+        listener = Listener(self, local, port, config.backlog if backlog is None else backlog, config)
+        self._listeners[local, port] = listener
+        return listener
+
+    def forget_listener(self, listener: Listener) -> None:
+        """The listener was closed."""
+        self._listeners.pop((listener.local, listener.port), None)
+
+    # Events
+
+    def segment_arrives(self, flow: Flow, seg: Segment, now: float) -> None:
+        """Hand a segment to its connection, or to a listener, or answer that there is neither."""
+        conn = self.connections.get(flow)
+        listener = self._listener(flow.local, flow.local_port)
+        if conn is not None and not self._gives_way(conn, listener, seg):
+            conn.segment_arrives(seg, now)
+            self.touch(conn)
+        elif not valid(flow):
+            self._ignore(flow, seg, "an address or a port that nobody can have", now)
+        elif listener is not None:
+            self._arrives_in_listen(listener, flow, seg, conn, now)
+        elif self._answers(flow.local, flow.local_port):
+            self._arrives_in_closed(flow, seg, now)
+
+    def icmp_arrives(self, message: icmp.Message, now: float) -> None:
+        """Hand an ICMP error to the connection that it quotes. What quotes none of ours is discarded, and so is
+        Source Quench."""
+        conn = self.connections.get(message.flow)
+        if conn is None or (message.version, message.type) == icmp.SOURCE_QUENCH:
+            self.counters["ICMP ignored"] += 1
+            return
+        conn.icmp_arrives(message, now)
+        self.touch(conn)
+
+    def timeouts(self, now: float) -> None:
+        """Run all timers that have expired."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            at, _, conn = heappop(heap)
+            if at != conn.scheduled:
+                continue  # it was moved to an earlier time since
+            conn.scheduled = inf
+            if conn.deadline <= now:
+                conn.timeouts(now)
+                self.touch(conn)
+            else:
+                self._schedule(conn)
+
+    @property
+    def deadline(self) -> float:
+        """When to call `timeouts` at the latest; infinity if no timer runs. May be early: then nothing happens."""
+        return self._heap[0][0] if self._heap else inf
+
+    # Output
+
+    def touch(self, conn: Connection) -> None:
+        """Note that something was done with this connection, so that `output` asks it."""
+        self._touched[conn] = None
+
+    def output(self, now: float) -> list[tuple[Flow, Segment]]:
+        """Everything to transmit now, of every connection touched since the last call, resets included. Then tells
+        the users."""
+        out, self._replies = self._replies, []
+        touched, self._touched = self._touched, {}
+        for conn in touched:
+            flow = conn.flow
+            out += [(flow, seg) for seg in conn.output(now)]
+            self._schedule(conn)
+            if conn.state is not State.SYN_RECEIVED and (listener := self._origins.pop(conn, None)) is not None:
+                listener.handshake_ended(conn)
+            if conn.state in GONE and self.connections.get(flow) is conn:
+                del self.connections[flow]
+        for conn in touched:
+            conn.on_change()
+        return out
+
+    # Inside
+
+    def _connection(self, flow: Flow, config: Config, iss: int) -> Connection:
+        return Connection(
+            flow,
+            config,
+            iss=iss,
+            mss=self._mss(flow.remote),
+            timestamp_offset=timestamp_offset(self._secret, flow),
+            tracer=self._tracer,
+        )
+
+    def _listener(self, local: str, port: int) -> Listener | None:
+        return self._listeners.get((local, port)) or self._listeners.get(("", port))
+
+    def _schedule(self, conn: Connection) -> None:
+        """Keep one live entry in the heap for each connection, no later than its deadline. One that became too early
+        is put right when it comes up: most timers are moved later or stopped before they expire."""
+        if conn.deadline < conn.scheduled:
+            conn.scheduled = conn.deadline
+            heappush(self._heap, (conn.deadline, next(self._tie), conn))
+
+    def _gives_way(self, conn: Connection, listener: Listener | None, seg: Segment) -> bool:
+        """Does a connection in TIME-WAIT make room for the new one that this SYN asks for?"""
+        if conn.state is not State.TIME_WAIT or seg.flags & (SYN | ACK | RST) != SYN:
+            return False
+        return listener is not None and not listener.full and time_wait.may_give_way(conn.tcb, seg)
+
+    def _arrives_in_listen(
+        self, listener: Listener, flow: Flow, seg: Segment, old: Connection | None, now: float
+    ) -> None:
+        """A connection in LISTEN looks at the segment. If it is still there afterwards, it was for nothing; if not,
+        it is one more.
+
+        *old* is the incarnation in TIME-WAIT whose place it takes.
+        """
+        if listener.full and seg.flags & (SYN | ACK | RST) == SYN:
+            self._ignore(flow, seg, "the backlog is full", now)
+            return
+        iss = isn(self._secret, flow, now)
+        if old is not None:
+            old.tcb.enter(Event.RCV_SYN, now)
+            self.touch(old)
+            iss = time_wait.next_iss(old.tcb, iss)
+        conn = self._connection(flow, listener.config, iss)
+        conn.open(now, passive=True)
+        conn.segment_arrives(seg, now)
+        self.touch(conn)
+        if conn.state not in GONE:
+            self.connections[flow] = conn
+            self._origins[conn] = listener
+            listener.add(conn)
+
+    def _arrives_in_closed(self, flow: Flow, seg: Segment, now: float) -> None:
+        """RFC 9293, 3.10.7.1."""
+        if self._tracer:
+            self._tracer(SegmentIn(now, flow, seg))
+        self.counters["segments for no connection"] += 1
+        answer = reset.answer(seg)
+        if answer is not None:
+            self._replies.append((flow, answer))
+            if self._tracer:
+                self._tracer(SegmentOut(now, flow, answer, False))
+
+    def _ignore(self, flow: Flow, seg: Segment, reason: str, now: float) -> None:
+        self.counters["ignored: " + reason] += 1
+        if self._tracer:
+            self._tracer(SegmentIn(now, flow, seg))
+            self._tracer(SegmentDiscarded(now, flow, seg, reason))
+
+
+def valid(flow: Flow) -> bool:
+    """Can there be a connection between these? Not with port 0, nor with an address that stands for many hosts or for
+    none (RFC 9293, 3.9.2.3, MUST-46, MUST-57, MUST-63)."""
+    if not (flow.local_port and flow.remote_port):
+        return False
+    for text in (flow.local, flow.remote):
+        address = ip_address(text)
+        if address.is_multicast or address.is_unspecified:
+            return False
+        if isinstance(address, IPv4Address) and (int(address) == 0xFFFFFFFF or int(address) >> 24 == 0):
+            return False
+    return True

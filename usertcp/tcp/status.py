@@ -1,0 +1,92 @@
+"""The STATUS call (RFC 9293, 3.10.6): a snapshot of a connection, what TCP_INFO gives for a kernel's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from usertcp.tcp.segment import Flow
+from usertcp.tcp.sequence import wrap
+from usertcp.tcp.state import State
+from usertcp.tcp.tcb import NEVER, TIMERS, Tcb
+
+
+@dataclass(slots=True, frozen=True)
+class Status:
+    """Sequence numbers are 32 bits as on the wire, sizes octets, times seconds."""
+
+    state: State
+    flow: Flow
+    passive: bool
+    iss: int
+    snd_una: int
+    snd_nxt: int
+    snd_wnd: int
+    irs: int
+    rcv_nxt: int
+    rcv_wnd: int
+    snd_mss: int
+    """The text of a full-sized segment that we send."""
+    rcv_mss: int
+    """The MSS that we announced."""
+    snd_scale: int
+    rcv_scale: int
+    timestamps: bool
+    sack_permitted: bool
+    srtt: float | None
+    rttvar: float | None
+    rto: float
+    cwnd: int
+    ssthresh: int
+    in_fast_recovery: bool
+    flight_size: int
+    unsent: int
+    """Octets that SEND took and that were never transmitted."""
+    unread: int
+    """Octets that wait for RECEIVE."""
+    out_of_order: int
+    """Octets that arrived beyond a hole."""
+    retransmissions: int
+    """Of the oldest unacknowledged segment."""
+    timers: dict[str, float]
+    """Seconds until each running timer expires, by name."""
+    counters: dict[str, int]
+    error: str | None
+    soft_error: str | None
+
+
+def status(tcb: Tcb, now: float) -> Status:
+    """Read everything out of a TCB."""
+    snd, rcv = tcb.snd, tcb.rcv
+    return Status(
+        state=tcb.state,
+        flow=tcb.flow,
+        passive=tcb.passive,
+        iss=wrap(snd.iss),
+        snd_una=wrap(snd.una),
+        snd_nxt=wrap(snd.nxt),
+        snd_wnd=snd.wnd,
+        irs=wrap(rcv.irs),
+        rcv_nxt=wrap(rcv.nxt),
+        rcv_wnd=rcv.wnd,
+        snd_mss=tcb.smss,
+        rcv_mss=rcv.mss,
+        snd_scale=snd.scale,
+        rcv_scale=rcv.scale,
+        timestamps=tcb.timestamps.enabled,
+        sack_permitted=tcb.sack_permitted,
+        srtt=tcb.rtt.srtt,
+        rttvar=tcb.rtt.rttvar,
+        rto=tcb.rtt.rto,
+        cwnd=tcb.congestion.cwnd,
+        ssthresh=tcb.congestion.ssthresh,
+        in_fast_recovery=tcb.recovery.fast,
+        flight_size=tcb.flight_size,
+        unsent=max(tcb.send_buffer.end - max(snd.nxt, snd.iss + 1), 0),
+        unread=tcb.receive_buffer.readable,
+        out_of_order=sum(end - start for start, end in tcb.receive_buffer.ranges),
+        retransmissions=tcb.retransmissions,
+        timers={name: at - now for name in TIMERS if (at := getattr(tcb.timers, name)) != NEVER},
+        counters=dict(tcb.counters),
+        error=str(tcb.error) if tcb.error else None,
+        soft_error=tcb.soft_error,
+    )

@@ -1,0 +1,279 @@
+"""The transmission control block (RFC 9293, 3.3.1): what a connection remembers. Fields, predicates and `enter`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, fields
+from math import inf
+
+from usertcp.errors import TcpError
+from usertcp.tcp.config import Config
+from usertcp.tcp.congestion import CONTROLLERS, CongestionControl
+from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
+from usertcp.tcp.reassembly import ReceiveBuffer
+from usertcp.tcp.recovery.new_reno import NewReno
+from usertcp.tcp.recovery.rtt import RttEstimator
+from usertcp.tcp.segment import Flow, Segment
+from usertcp.tcp.send_buffer import SendBuffer
+from usertcp.tcp.state import SYNCHRONIZED, TRANSITIONS, Event, State
+
+NEVER = inf
+TIMESTAMPS_OCTETS = 12
+"""The Timestamps option with its padding (RFC 7323, appendix A)."""
+
+
+class Discard(Exception):
+    """Processing of the segment stops here; the argument says why, in words for a student."""
+
+
+@dataclass(slots=True)
+class SendSequence:
+    """Send sequence variables (RFC 9293, Table 2). Numbers are positions; the window is in octets, unscaled."""
+
+    iss: int
+    una: int
+    nxt: int
+    """Only grows: what is to be sent again, `NewReno` says."""
+    wnd: int = 0
+    wl1: int = 0
+    wl2: int = 0
+    max_wnd: int = 0
+    """MAX.SND.WND: the largest window the peer ever offered (RFC 5961, 5; RFC 9293, 3.8.6.2.1)."""
+    mss: int = 536
+    """The peer's MSS option, or the default without one, and no more than our own link takes (RFC 9293, 3.7.1)."""
+    scale: int = 0
+    """Snd.Wind.Shift (RFC 7323, 2.2)."""
+    fin: int | None = None
+    """Position of our FIN, once the user has called CLOSE."""
+
+
+@dataclass(slots=True)
+class ReceiveSequence:
+    """Receive sequence variables (RFC 9293, Table 3)."""
+
+    irs: int = 0
+    nxt: int = 0
+    edge: int = 0
+    """RCV.NXT + RCV.WND as the peer was told: the right edge of the window. It never goes back."""
+    acked: int = 0
+    """Last.ACK.sent (RFC 7323, 4.3)."""
+    mss: int = 536
+    """The MSS that we announced."""
+    scale: int = 0
+    """Rcv.Wind.Shift."""
+    fin: int | None = None
+    """Position of the peer's FIN, once seen, even if octets before it are still missing."""
+
+    @property
+    def wnd(self) -> int:
+        """RCV.WND, octets."""
+        return max(self.edge - self.nxt, 0)
+
+
+@dataclass(slots=True)
+class Timers:
+    """When each timer expires, or NEVER. Setting is assigning."""
+
+    retransmit: float = NEVER
+    """RFC 6298, 5."""
+    persist: float = NEVER
+    """Zero-window probes and the silly-window override (RFC 9293, 3.8.6.1 and 3.8.6.2.1)."""
+    delayed_ack: float = NEVER
+    """RFC 9293, 3.8.6.3."""
+    user: float = NEVER
+    """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
+    fin_wait_2: float = NEVER
+    time_wait: float = NEVER
+    """2 MSL (RFC 9293, 3.6.1)."""
+
+    def stop_all(self) -> None:
+        """As on entering CLOSED or TIME-WAIT."""
+        for name in TIMERS:
+            setattr(self, name, NEVER)
+
+    @property
+    def earliest(self) -> float:
+        return min(self.retransmit, self.persist, self.delayed_ack, self.user, self.fin_wait_2, self.time_wait)
+
+
+TIMERS = tuple(f.name for f in fields(Timers))
+
+
+@dataclass(slots=True)
+class TimestampState:
+    """RFC 7323, 3 to 5. Values are 32 bits, milliseconds of the connection's own clock."""
+
+    offset: int
+    """Added to our clock, per pair of sockets."""
+    enabled: bool = False
+    """Negotiated."""
+    recent: int = 0
+    """TS.Recent."""
+    recent_at: float = -inf
+    """When TS.Recent was set, by our clock; it is void after 24 days."""
+
+
+class Tcb:
+    """One connection's memory. Steps and calls change the fields; only `enter` changes the state."""
+
+    __slots__ = (
+        "ack_now",
+        "challenge_acks",
+        "close_queued",
+        "config",
+        "congestion",
+        "counters",
+        "error",
+        "flow",
+        "held",
+        "last_sent",
+        "passive",
+        "probe_owed",
+        "probes",
+        "rcv",
+        "receive_buffer",
+        "recovery",
+        "replies",
+        "reset_owed",
+        "retransmissions",
+        "rtt",
+        "sack_permitted",
+        "send_buffer",
+        "snd",
+        "soft_error",
+        "state",
+        "timed",
+        "timers",
+        "timestamps",
+        "trace",
+        "user_reads",
+        "window_scaling",
+    )
+
+    def __init__(
+        self, flow: Flow, config: Config, *, iss: int, timestamp_offset: int, mss: int, trace: Tracer | None
+    ) -> None:
+        self.flow = flow
+        self.config = config
+        self.trace = trace
+        self.state = State.CLOSED
+        self.passive = False
+        """Came from LISTEN (RFC 9293, 3.5, MUST-11)."""
+        self.snd = SendSequence(iss=iss, una=iss, nxt=iss, mss=mss)
+        self.rcv = ReceiveSequence(mss=mss)
+        self.timers = Timers()
+        self.send_buffer = SendBuffer(iss + 1, config.send_buffer)
+        self.receive_buffer = ReceiveBuffer(0)
+        self.rtt = RttEstimator(config.rto_initial, config.rto_min, config.rto_max)
+        self.recovery = NewReno()
+        self.congestion: CongestionControl = CONTROLLERS[config.congestion](mss, mss)
+        self.timestamps = TimestampState(timestamp_offset)
+        self.sack_permitted = False
+        """Both ends offered it."""
+        self.window_scaling = False
+        """Both ends offered it."""
+        self.timed: tuple[int, float] | None = None
+        """(end of a segment, when it was sent): the one segment whose RTT is being taken (RFC 6298, 3)."""
+        self.retransmissions = 0
+        """Of the segment at SND.UNA: Karn's backoff count, compared with R1."""
+        self.probes = 0
+        """Zero-window probes since the window closed."""
+        self.probe_owed = False
+        """The persist timer expired: something goes out with the next output, whatever the window."""
+        self.last_sent = -inf
+        """When text, SYN or FIN was last sent."""
+        self.ack_now = False
+        """An acknowledgment is owed and goes out with the next output."""
+        self.replies: list[Segment] = []
+        """Resets that answer a segment without ending the connection (RFC 9293, 3.5.2, second group)."""
+        self.reset_owed = False
+        """The connection ended by our abort: <SEQ=SND.NXT><CTL=RST> goes out last."""
+        self.held: Segment | None = None
+        """Text and FIN that came with the SYN, kept until ESTABLISHED (RFC 9293, 3.10.7.2, third)."""
+        self.close_queued = False
+        """CLOSE was called in SYN-RECEIVED with text still to send; it takes effect in ESTABLISHED (3.10.4)."""
+        self.user_reads = True
+        """False once the user will not RECEIVE any more: then new data is answered by a RST (3.6.1, SHLD-3)."""
+        self.challenge_acks = (0, -inf)
+        """(how many, since when) in the current second."""
+        self.error: TcpError | None = None
+        self.soft_error: str | None = None
+        self.counters: Counter[str] = Counter()
+
+    # Predicates
+
+    @property
+    def syn_acked(self) -> bool:
+        return self.snd.una > self.snd.iss
+
+    @property
+    def fin_acked(self) -> bool:
+        """Our FIN has been acknowledged."""
+        return self.snd.fin is not None and self.snd.una > self.snd.fin
+
+    @property
+    def flight_size(self) -> int:
+        """Octets sent and not yet cumulatively acknowledged (RFC 5681, 2)."""
+        return self.snd.nxt - self.snd.una
+
+    @property
+    def end(self) -> int:
+        """The position after everything that the user wants sent, FIN included."""
+        return self.snd.fin + 1 if self.snd.fin is not None else self.send_buffer.end
+
+    @property
+    def smss(self) -> int:
+        """Octets of text in a full-sized segment (RFC 5681, 2): the effective MSS without the timestamps that each
+        one carries."""
+        return self.snd.mss - (TIMESTAMPS_OCTETS if self.timestamps.enabled else 0)
+
+    # Changes
+
+    def enter(self, event: Event, now: float) -> None:
+        """Change state. Every transition of every connection goes through here."""
+        old, self.state = self.state, TRANSITIONS[self.state][event]  # KeyError: a bug of ours; never caught
+        if self.trace:
+            self.trace(StateEntered(now, self.flow, old, event, self.state))
+        if self.state in (State.TIME_WAIT, State.CLOSED):
+            self.timers.stop_all()
+        if self.state is State.TIME_WAIT:
+            self.timers.time_wait = now + 2 * self.config.msl
+        if self.state is State.FIN_WAIT_2:
+            self.limit_fin_wait_2(now)
+
+    def limit_fin_wait_2(self, now: float) -> None:
+        """Start the FIN-WAIT-2 timer if anything asks for one: the config, or a user who does not read any more."""
+        limit = self.config.fin_wait_2_timeout
+        if limit is None and not self.user_reads:
+            limit = 2 * self.config.msl
+        if limit is not None:
+            self.timers.fin_wait_2 = now + limit
+
+    def close(self, now: float) -> None:
+        """Our FIN follows the last octet that was sent (RFC 9293, 3.10.4)."""
+        self.snd.fin = self.send_buffer.end
+        self.enter(Event.CLOSE, now)
+
+    def fail(self, event: Event, error: TcpError, now: float) -> None:
+        """End the connection in an error that the user will see."""
+        self.error = error
+        if self.trace:
+            self.trace(Failed(now, self.flow, error))
+        self.enter(event, now)
+
+    def abort(self, event: Event, error: TcpError, now: float) -> None:
+        """End the connection in an error, and tell the peer by a RST if there is a peer to tell (RFC 9293, 3.10.5)."""
+        told = State.SYN_RECEIVED, *SYNCHRONIZED - {State.CLOSING, State.LAST_ACK, State.TIME_WAIT}
+        self.reset_owed = self.state in told
+        self.fail(event, error, now)
+
+    def discarded(self, seg: Segment, reason: str, now: float) -> None:
+        """Count and show a segment that was not processed to its end."""
+        self.counters["discarded: " + reason] += 1
+        if self.trace:
+            self.trace(SegmentDiscarded(now, self.flow, seg, reason))
+
+    def congestion_changed(self, why: str, now: float) -> None:
+        """Show the congestion window after *why* has changed it."""
+        if self.trace:
+            self.trace(CwndChanged(now, self.flow, self.congestion.cwnd, self.congestion.ssthresh, why))

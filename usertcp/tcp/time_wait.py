@@ -1,0 +1,31 @@
+"""TIME-WAIT and the next incarnation of its pair of sockets (RFC 6191; RFC 9293, 3.6.1, MAY-2)."""
+
+from __future__ import annotations
+
+from usertcp.tcp.segment import Segment
+from usertcp.tcp.sequence import unwrap, wrap
+from usertcp.tcp.tcb import Tcb
+from usertcp.tcp.timestamps import older
+
+
+def may_give_way(tcb: Tcb, seg: Segment) -> bool:
+    """May this SYN, which found the connection in TIME-WAIT, begin a new one? Not if it could be an old duplicate
+    (RFC 6191, 2).
+
+    Timestamps tell if both incarnations have them, or only the new one; otherwise SEQ must lie beyond the old FIN.
+    """
+    beyond = unwrap(seg.seq, tcb.rcv.nxt) >= tcb.rcv.nxt
+    stamps = seg.options.timestamps if tcb.config.timestamps else None
+    if stamps is None:
+        return beyond
+    if not tcb.timestamps.enabled:
+        return True
+    recent = tcb.timestamps.recent
+    return older(recent, than=stamps[0]) or (stamps[0] == recent and beyond)
+
+
+def next_iss(tcb: Tcb, iss: int) -> int:
+    """*iss*, or if that is not beyond all that the old incarnation sent, one that is (RFC 9293, 3.6.1, MAY-2,
+    condition 1)."""
+    nxt = tcb.snd.nxt
+    return iss if unwrap(iss, nxt) > nxt else wrap(nxt + 1 + tcb.snd.max_wnd)

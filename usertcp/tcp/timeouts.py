@@ -1,0 +1,73 @@
+"""Which timer does what (RFC 9293, 3.10.8). What goes out because of it, `output` says afterwards."""
+
+from __future__ import annotations
+
+from usertcp.errors import ConnectionTimedOut
+from usertcp.tcp.events import TimerExpired
+from usertcp.tcp.state import Event
+from usertcp.tcp.tcb import NEVER, TIMERS, Tcb
+
+
+def timeouts(tcb: Tcb, now: float) -> None:
+    """Run the timers that have expired. One that ends the connection stops the others."""
+    for name in TIMERS:
+        if getattr(tcb.timers, name) <= now:
+            setattr(tcb.timers, name, NEVER)
+            if tcb.trace:
+                tcb.trace(TimerExpired(now, tcb.flow, name))
+            EXPIRED[name](tcb, now)
+
+
+def patience(tcb: Tcb) -> float:
+    """Seconds without an answer until the connection is given up: R2 (RFC 9293, 3.8.3)."""
+    if tcb.config.user_timeout is not None:
+        return tcb.config.user_timeout
+    return tcb.config.r2 if tcb.syn_acked or tcb.passive else tcb.config.r2_syn
+
+
+def retransmission_timeout(tcb: Tcb, now: float) -> None:
+    """RFC 6298, 5.4 to 5.6: everything in flight is taken for lost, the timer backs off, cwnd falls to one segment."""
+    tcb.retransmissions += 1
+    tcb.counters["retransmission timeouts"] += 1
+    tcb.rtt.back_off()
+    tcb.timed = None
+    if tcb.retransmissions == tcb.config.r1:
+        tcb.soft_error = f"no answer after {tcb.config.r1} retransmissions"
+    if tcb.syn_acked:
+        tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
+        tcb.congestion_changed("timeout", now)
+    tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt)
+
+
+def persist_timeout(tcb: Tcb, now: float) -> None:
+    tcb.probe_owed = True
+    tcb.probes += 1
+
+
+def delayed_ack_timeout(tcb: Tcb, now: float) -> None:
+    tcb.ack_now = True
+
+
+def user_timeout(tcb: Tcb, now: float) -> None:
+    """The user has waited long enough. The peer, if there is one, is told by a RST (RFC 9293, 3.8.3, R2)."""
+    what = tcb.soft_error or "no acknowledgment in time"
+    tcb.abort(Event.TIMEOUT, ConnectionTimedOut(what), now)
+
+
+def fin_wait_2_timeout(tcb: Tcb, now: float) -> None:
+    """The peer keeps its direction open for longer than it may."""
+    tcb.abort(Event.TIMEOUT, ConnectionTimedOut("the peer did not close in time (FIN-WAIT-2)"), now)
+
+
+def time_wait_timeout(tcb: Tcb, now: float) -> None:
+    tcb.enter(Event.TIMEOUT_2MSL, now)
+
+
+EXPIRED = {
+    "retransmit": retransmission_timeout,
+    "persist": persist_timeout,
+    "delayed_ack": delayed_ack_timeout,
+    "user": user_timeout,
+    "fin_wait_2": fin_wait_2_timeout,
+    "time_wait": time_wait_timeout,
+}

@@ -1,0 +1,52 @@
+"""The Timestamps option: round-trip times, and protection against wrapped sequence numbers (RFC 7323, 3 to 5)."""
+
+from __future__ import annotations
+
+from usertcp.tcp.segment import RST, Segment
+from usertcp.tcp.sequence import HALF, MASK
+from usertcp.tcp.tcb import Discard, Tcb
+
+VOID_AFTER = 24 * 86400.0
+"""TS.Recent is not compared after so many seconds without a segment (RFC 7323, 5.5)."""
+
+
+def clock(tcb: Tcb, now: float) -> int:
+    """TSval: milliseconds, from an offset of the pair of sockets' own (RFC 7323, 5.4)."""
+    return (int(now * 1000) + tcb.timestamps.offset) & MASK
+
+
+def option(tcb: Tcb, now: float) -> tuple[int, int] | None:
+    """What goes into each segment, or None if the option was not negotiated."""
+    return (clock(tcb, now), tcb.timestamps.recent) if tcb.timestamps.enabled else None
+
+
+def older(value: int, than: int) -> bool:
+    """Is the 32-bit timestamp *value* before *than*?"""
+    return (than - value) & MASK < HALF and value != than
+
+
+def check(tcb: Tcb, seg: Segment, now: float) -> None:
+    """PAWS (RFC 7323, 5.3, R1; 3.2 for a segment that lacks the option). A RST is exempt."""
+    state = tcb.timestamps
+    if not state.enabled or seg.flags & RST:
+        return
+    if seg.options.timestamps is None:
+        raise Discard("no timestamp, though negotiated")
+    if older(seg.options.timestamps[0], state.recent) and now - state.recent_at < VOID_AFTER:
+        tcb.ack_now = True
+        raise Discard("timestamp older than the last one (PAWS)")
+
+
+def remember(tcb: Tcb, seg: Segment, now: float) -> None:
+    """Take TSval as TS.Recent if the segment covers Last.ACK.sent (RFC 7323, 4.3, and 5.3, R3)."""
+    if tcb.timestamps.enabled and seg.options.timestamps is not None and seg.seq <= tcb.rcv.acked:
+        tcb.timestamps.recent = seg.options.timestamps[0]
+        tcb.timestamps.recent_at = now
+
+
+def round_trip(tcb: Tcb, seg: Segment, now: float) -> float | None:
+    """Seconds since the segment that this one acknowledges was sent, by its TSecr; None without a usable one."""
+    if not tcb.timestamps.enabled or seg.options.timestamps is None:
+        return None
+    elapsed = (clock(tcb, now) - seg.options.timestamps[1]) & MASK
+    return elapsed / 1000 if elapsed < HALF else None
