@@ -23,7 +23,7 @@ from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.segment import ACK, Flow, Segment
 from usertcp.tcp.segment_arrives import segment_arrives
 from usertcp.tcp.sequence import unwrap
-from usertcp.tcp.state import Event, State
+from usertcp.tcp.state import SYNCHRONIZED, Event, State
 from usertcp.tcp.status import Status, status
 from usertcp.tcp.tcb import NEVER, TIMERS, Discard, Tcb
 from usertcp.tcp.timeouts import timeouts
@@ -183,7 +183,7 @@ class Connection:
             tcb.counters["discarded: ICMP about nothing in flight"] += 1
             return
         text = icmp.describe(message)
-        hard = icmp.is_hard(message) and tcb.state in (State.SYN_SENT, State.SYN_RECEIVED)
+        hard = icmp.is_hard(message) and tcb.state not in SYNCHRONIZED
         if tcb.trace:
             tcb.trace(IcmpIn(now, tcb.flow, text, hard))
         if hard:

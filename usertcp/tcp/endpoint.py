@@ -66,9 +66,11 @@ class Listener:
 
     def handshake_ended(self, conn: Connection) -> None:
         """The connection has left SYN-RECEIVED: it is ready to be accepted, or gone."""
-        if self._half_open.pop(conn.flow, None) is not None and conn.state not in GONE:
-            self._established.append(conn)
-            self.on_change()
+        if self._half_open.get(conn.flow) is conn:
+            del self._half_open[conn.flow]
+            if conn.state not in GONE:
+                self._established.append(conn)
+                self.on_change()
 
 
 class Endpoint:
@@ -162,6 +164,8 @@ class Endpoint:
     def segment_arrives(self, flow: Flow, seg: Segment, now: float) -> None:
         """Hand a segment to its connection, or to a listener, or answer that there is neither."""
         conn = self.connections.get(flow)
+        if conn is not None and conn.state in GONE:
+            conn = None  # ended by an earlier segment of this batch
         listener = self._listener(flow.local, flow.local_port)
         if conn is not None and not self._gives_way(conn, listener, seg):
             conn.segment_arrives(seg, now)

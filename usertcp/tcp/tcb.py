@@ -15,8 +15,12 @@ from usertcp.tcp.recovery.new_reno import NewReno
 from usertcp.tcp.recovery.rtt import RttEstimator
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.tcp.send_buffer import SendBuffer
-from usertcp.tcp.state import SYNCHRONIZED, TRANSITIONS, Event, State
+from usertcp.tcp.state import TRANSITIONS, Event, State
 
+TOLD_OF_ABORT = frozenset(
+    {State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT}
+)
+"""States in which ABORT sends a RST (RFC 9293, 3.10.5): those with something that the peer would wait for in vain."""
 NEVER = inf
 TIMESTAMPS_OCTETS = 12
 """The Timestamps option with its padding (RFC 7323, appendix A)."""
@@ -263,8 +267,7 @@ class Tcb:
 
     def abort(self, event: Event, error: TcpError, now: float) -> None:
         """End the connection in an error, and tell the peer by a RST if there is a peer to tell (RFC 9293, 3.10.5)."""
-        told = State.SYN_RECEIVED, *SYNCHRONIZED - {State.CLOSING, State.LAST_ACK, State.TIME_WAIT}
-        self.reset_owed = self.state in told
+        self.reset_owed = self.state in TOLD_OF_ABORT
         self.fail(event, error, now)
 
     def discarded(self, seg: Segment, reason: str, now: float) -> None:

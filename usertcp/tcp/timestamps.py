@@ -33,6 +33,8 @@ def check(tcb: Tcb, seg: Segment, now: float) -> None:
     if seg.options.timestamps is None:
         raise Discard("no timestamp, though negotiated")
     if older(seg.options.timestamps[0], state.recent) and now - state.recent_at < VOID_AFTER:
+        if not seg.len and tcb.snd.una - tcb.snd.max_wnd <= seg.ack <= tcb.snd.una:
+            raise Discard("acknowledgment overtaken by a later one")  # an answer would be a duplicate ACK to the peer
         tcb.ack_now = True
         raise Discard("timestamp older than the last one (PAWS)")
 
