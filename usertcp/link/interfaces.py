@@ -1,0 +1,50 @@
+"""What the kernel says of its network interfaces. Everything here works as an ordinary user."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import socket
+import struct
+from pathlib import Path
+
+SIOCGIFFLAGS, SIOCGIFMTU = 0x8913, 0x8921
+IFF_UP = 0x1
+IFNAMSIZ = 16
+
+
+def mtu(name: str) -> int:
+    """The largest packet of an interface, octets."""
+    return int(ask(name, SIOCGIFMTU, "i"))
+
+
+def is_up(name: str) -> bool:
+    """Whether the interface is switched on."""
+    return bool(ask(name, SIOCGIFFLAGS, "h") & IFF_UP)
+
+
+def smallest_mtu() -> int:
+    """The MTU that every interface in use can carry, octets."""
+    return min((mtu(name) for _, name in socket.if_nameindex() if is_up(name)), default=1500)
+
+
+def ask(name: str, question: int, answer: str) -> int:
+    """An ioctl on an interface that answers with one number (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        reply = fcntl.ioctl(sock, question, struct.pack(f"{IFNAMSIZ}s24x", name.encode()))
+    return int(struct.unpack_from(answer, reply, IFNAMSIZ)[0])
+
+
+def scope_id(own: str) -> int:
+    """The index of the interface that has *own*, an IPv6 address of this machine; 0 where no index is needed.
+
+    Link-local addresses say nothing about the link: the kernel has to be told which one, and what we know of it is the
+    address that we speak from.
+    """
+    address = ipaddress.ip_address(own)
+    if address.is_link_local and address.version == 6:
+        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+            octets, index, *_ = line.split()
+            if octets == address.packed.hex():
+                return int(index, 16)
+    return 0

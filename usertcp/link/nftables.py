@@ -1,0 +1,187 @@
+"""A table of nf_tables rules that dies with its owner: written over netlink, no program needed.
+
+The kernel deletes the table when the netlink socket that made it is closed, and so when the process is killed
+(NFT_TABLE_F_OWNER, Linux 5.12). Nobody else can change it meanwhile, and it changes nobody else's.
+
+A rule is a list of expressions: conditions, read from left to right until one fails, then a verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterable
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, AddressFamily
+from typing import Any, NamedTuple
+
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.nfnetlink import nftsocket as nf
+from pyroute2.nftables.expressions import genex, verdict
+from pyroute2.nftables.main import NFTables
+
+Expressions = list[dict[str, Any]]
+
+NETWORK, TRANSPORT = 1, 2
+"""The headers that `load` reads from."""
+NF_DROP, NF_ACCEPT = 0, 1
+OWNER = 0x2
+FIRST_REGISTER = nf.Regs.NFT_REG32_00.value
+
+
+class Field(NamedTuple):
+    """Where something stands in a packet, and what it is."""
+
+    header: int
+    offset: int
+    length: int
+    type: int
+    """As `nft describe` knows it; for display only."""
+
+    @property
+    def registers(self) -> int:
+        """How many registers of four octets it takes: whole ones, the rest filled with zeros."""
+        return (self.length + 3) // 4
+
+
+SOURCE_PORT = Field(TRANSPORT, 0, 2, nf.DATA_TYPE_INET_SERVICE)
+DESTINATION_PORT = Field(TRANSPORT, 2, 2, nf.DATA_TYPE_INET_SERVICE)
+FLAGS = Field(TRANSPORT, 13, 1, nf.DATA_TYPE_TCP_FLAG)
+SOURCE_ADDRESS = {
+    AF_INET: Field(NETWORK, 12, 4, nf.DATA_TYPE_IPADDR),
+    AF_INET6: Field(NETWORK, 8, 16, nf.DATA_TYPE_IP6ADDR),
+}
+DESTINATION_ADDRESS = {
+    AF_INET: Field(NETWORK, 16, 4, nf.DATA_TYPE_IPADDR),
+    AF_INET6: Field(NETWORK, 24, 16, nf.DATA_TYPE_IP6ADDR),
+}
+NFPROTO = {AF_INET: nf.NFPROTO_IPV4, AF_INET6: nf.NFPROTO_IPV6}
+
+
+class OwnedTable:
+    """A table of its own for this process, for both address families, gone with `close` or with the process.
+
+    Raises (every method):
+      OSError: the kernel refuses: EPERM without CAP_NET_ADMIN, EOPNOTSUPP or EPROTONOSUPPORT without nf_tables.
+
+    Every call blocks for one exchange with the kernel, some 0.3 ms.
+    """
+
+    def __init__(self, prefix: str = "usertcp") -> None:
+        self.name = f"{prefix}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._nft = NFTables(nfgen_family=nf.NFPROTO_INET)
+        try:
+            self._do(nf.nft_table_msg, "create", nf.NFT_MSG_NEWTABLE, name=self.name, flags=OWNER)
+        except OSError:
+            self.close()
+            raise
+
+    def add_chain(self, hook: str, *, priority: int = 0) -> None:
+        """Make a chain named after its hook: prerouting, input, forward, output, postrouting. It accepts by default."""
+        number = ("prerouting", "input", "forward", "output", "postrouting").index(hook)
+        place = {"attrs": [("NFTA_HOOK_HOOKNUM", number), ("NFTA_HOOK_PRIORITY", priority)]}
+        self._do(
+            nf.nft_chain_msg, "add", nf.NFT_MSG_NEWCHAIN,
+            table=self.name, name=hook, hook=place, type="filter", policy=NF_ACCEPT,
+        )  # fmt: skip
+
+    def add_rule(self, chain: str, expressions: Expressions) -> None:
+        """Append a rule to a chain."""
+        self._do(
+            nf.nft_rule_msg, "add", nf.NFT_MSG_NEWRULE,
+            table=self.name, chain=chain, expressions=expressions,
+        )  # fmt: skip
+
+    def add_set(self, name: str, fields: Iterable[Field]) -> None:
+        """Make an empty set whose keys are these fields, one after another, each filled up to whole registers."""
+        key_type = key_length = 0
+        for field in fields:
+            key_type, key_length = key_type << 6 | field.type, key_length + 4 * field.registers
+        self._do(
+            nf.nft_set_msg, "create", nf.NFT_MSG_NEWSET,
+            table=self.name, name=name, key_type=key_type, key_len=key_length, id=1, flags=(),
+        )  # fmt: skip
+
+    def add_element(self, name: str, key: bytes) -> None:
+        """Put a key into a set."""
+        self._do(nf.nft_set_elem_list_msg, "create", nf.NFT_MSG_NEWSETELEM, **self._element(name, key))
+
+    def remove_element(self, name: str, key: bytes) -> None:
+        """Take a key out of a set."""
+        self._do(nf.nft_set_elem_list_msg, "del", nf.NFT_MSG_DELSETELEM, **self._element(name, key))
+
+    def _element(self, name: str, key: bytes) -> dict[str, Any]:
+        element = {"attrs": [("NFTA_SET_ELEM_KEY", {"attrs": [("NFTA_DATA_VALUE", key)]})]}
+        return {"table": self.name, "set": name, "elements": [element]}
+
+    def _do(self, message: type, verb: str, command: int, **attributes: Any) -> None:
+        # NFTables.table, .chain and so on know no table with flags and no set with keys of several fields.
+        try:
+            self._nft._command(message, {verb: command}, verb, {"kwarg": attributes})
+        except NetlinkError as error:
+            raise OSError(error.code, f"nf_tables: {os.strerror(error.code)}") from error
+
+    def close(self) -> None:
+        """Delete the table with all it holds. Idempotent."""
+        self._nft.close()
+
+
+def load(field: Field, register: int = FIRST_REGISTER) -> Expressions:
+    """Copy a field of the packet into registers."""
+    return [genex("payload", {"dreg": register, "base": field.header, "offset": field.offset, "len": field.length})]
+
+
+def compare(value: bytes, *, equal: bool = True) -> Expressions:
+    """Go on only if what was loaded is, or is not, *value*."""
+    operation = nf.Cmp.NFT_CMP_EQ if equal else nf.Cmp.NFT_CMP_NEQ
+    return [genex("cmp", {"sreg": FIRST_REGISTER, "op": operation.value, "data": data(value)})]
+
+
+def field_is(field: Field, value: bytes) -> Expressions:
+    """Go on only if the field is *value*."""
+    return [*load(field), *compare(value)]
+
+
+def meta_is(key: nf.Meta, value: bytes, *, equal: bool = True) -> Expressions:
+    """Go on only if what the kernel knows of the packet is, or is not, *value*."""
+    return [genex("meta", {"dreg": FIRST_REGISTER, "key": key.value}), *compare(value, equal=equal)]
+
+
+def tcp() -> Expressions:
+    """Go on only with TCP."""
+    return meta_is(nf.Meta.NFT_META_L4PROTO, bytes([IPPROTO_TCP]))
+
+
+def family_is(family: AddressFamily) -> Expressions:
+    """Go on only with packets of a family: AF_INET or AF_INET6."""
+    return meta_is(nf.Meta.NFT_META_NFPROTO, bytes([NFPROTO[family]]))
+
+
+def mark_is_not(mark: int) -> Expressions:
+    """Go on only with packets of sockets that do not carry this SO_MARK."""
+    return meta_is(nf.Meta.NFT_META_MARK, mark.to_bytes(4, sys.byteorder), equal=False)
+
+
+def has_flag(flag: int) -> Expressions:
+    """Go on only with segments that have this control bit set."""
+    only = {"sreg": FIRST_REGISTER, "dreg": FIRST_REGISTER, "len": 1, "mask": data(bytes([flag])), "xor": data(b"\0")}
+    return [*load(FLAGS), genex("bitwise", only), *compare(b"\0", equal=False)]
+
+
+def in_set(name: str, fields: Iterable[Field]) -> Expressions:
+    """Go on only if these fields of the packet, as a key, are in the set."""
+    expressions, register = [], FIRST_REGISTER
+    for field in fields:
+        expressions += load(field, register)
+        register += field.registers
+    return [*expressions, genex("lookup", {"set": name, "sreg": FIRST_REGISTER})]
+
+
+def drop() -> Expressions:
+    """Count the packet and drop it."""
+    return [genex("counter", {}), *verdict(code=NF_DROP)]
+
+
+def data(value: bytes) -> dict[str, Any]:
+    """A constant, as expressions hold it."""
+    return {"attrs": [("NFTA_DATA_VALUE", value)]}
