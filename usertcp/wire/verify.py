@@ -31,8 +31,7 @@ def verify_tcp(packet: bytes, header: Header, unfinished_checksum: bool) -> int:
     if not start + TCP_HEADER <= data <= end:
         raise MalformedPacket("TCP data offset does not fit the segment")
     pseudo = pseudo_header(header.source, header.destination, TCP, end - start)
-    if checksum(packet[start:end], pseudo):
-        field = packet[start + 16] << 8 | packet[start + 17]
-        if not unfinished_checksum or field % MODULUS != pseudo:
-            raise MalformedPacket("bad TCP checksum")
+    field = packet[start + 16] << 8 | packet[start + 17]
+    if not (unfinished_checksum and field % MODULUS == pseudo) and checksum(packet[start:end], pseudo):
+        raise MalformedPacket("bad TCP checksum")
     return data
