@@ -126,24 +126,28 @@ def crossing(tcb: Tcb, seg: Segment) -> bool:
 
 def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
     timestamps.check(tcb, seg, now)
+    if tcb.state is State.SYN_RECEIVED and seg.flags & (SYN | ACK | RST) == SYN and seg.seq == tcb.rcv.irs:
+        same_syn_again(tcb)
     if not acceptable(tcb, seg):
         refuse(tcb, seg, now)
     timestamps.remember(tcb, seg, now)
+
+
+def same_syn_again(tcb: Tcb) -> None:
+    """Our SYN,ACK was lost. A bare acknowledgment, as for other old segments, would mean nothing to a peer in SYN-SENT;
+    so the SYN,ACK is sent again. Text that came with the SYN is held already."""
+    tcb.recovery.on_timeout(tcb.snd.iss, tcb.snd.nxt)
+    raise Discard("the same SYN again")
 
 
 def refuse(tcb: Tcb, seg: Segment, now: float) -> None:
     """Acknowledge an unacceptable segment, unless it is a RST, and discard it.
 
     A FIN that comes again in TIME-WAIT ends up here, for RCV.NXT is past it; so the restart of 2 MSL that the RFC
-    writes down at the fifth and the eighth step has its place here. A SYN that comes again in SYN-RECEIVED says that
-    our SYN,ACK was lost: a bare acknowledgment would mean nothing to a peer in SYN-SENT, so the SYN,ACK is sent
-    again.
+    writes down at the fifth and the eighth step has its place here.
     """
     if seg.flags & RST:
         raise Discard("RST outside the window")
-    if tcb.state is State.SYN_RECEIVED and seg.flags & (SYN | ACK) == SYN and seg.seq == tcb.rcv.irs:
-        tcb.recovery.on_timeout(tcb.snd.iss, tcb.snd.nxt)
-        raise Discard("the same SYN again")
     if tcb.state is State.TIME_WAIT and seg.flags & FIN and seg.seq + seg.len - 1 == tcb.rcv.fin:
         tcb.timers.time_wait = now + 2 * tcb.config.msl
         tcb.ack_now = True
@@ -159,7 +163,9 @@ def second_check_rst_bit(tcb: Tcb, seg: Segment, now: float) -> None:
     """RFC 5961, 3: only the exact SEQ resets. RFC 1337: in TIME-WAIT not even that."""
     if not seg.flags & RST:
         return
-    if seg.seq != tcb.rcv.nxt:
+    if seg.seq < tcb.rcv.nxt:
+        raise Discard("RST to the left of the window")
+    if seg.seq > tcb.rcv.nxt:
         challenge_ack.send(tcb, now)
         raise Discard("RST in the window, but not at RCV.NXT: challenged")
     if tcb.state is State.SYN_RECEIVED:
@@ -182,7 +188,7 @@ def fourth_check_syn_bit(tcb: Tcb, seg: Segment, now: float) -> None:
     endpoint."""
     if not seg.flags & SYN or crossing(tcb, seg):
         return
-    if tcb.state is State.SYN_RECEIVED and tcb.passive:
+    if tcb.state is State.SYN_RECEIVED and tcb.passive and seg.seq >= tcb.rcv.nxt:
         tcb.enter(Event.RETURN_TO_LISTEN, now)
         raise Discard("another SYN in SYN-RECEIVED: back to LISTEN")
     challenge_ack.send(tcb, now)
@@ -232,7 +238,7 @@ def seventh_process_segment_text(tcb: Tcb, seg: Segment, now: float) -> None:
     text = seg.data if end <= right else seg.data[: max(right - begin, 0)]
     if len(text) < len(seg.data):
         tcb.ack_now = True  # not all of it was taken: the peer should know where the window ends
-    if begin + len(text) <= rcv.nxt:
+    if not text or begin + len(text) <= rcv.nxt:
         return
     if not tcb.user_reads:
         tcb.abort(Event.ABORT, ConnectionAborted("data arrived for a user who has closed"), now)
