@@ -56,6 +56,14 @@ class Link(ABC):
           HostUnreachable: there is no route to *remote*.
         """
 
+    def mtu_to(self, remote: str) -> int:
+        """The largest IP packet that `send` takes towards *remote*, octets. The default: `mtu`, whoever it is.
+
+        Raises:
+          HostUnreachable: there is no route to *remote*.
+        """
+        return self.mtu
+
     def is_local(self, address: str) -> bool:
         """Is *address* one of ours: may a packet sent to it be for this stack? The default: whatever `send` may come
         from."""
