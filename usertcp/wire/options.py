@@ -7,7 +7,7 @@ import struct
 from usertcp.errors import MalformedPacket
 from usertcp.tcp.options import NO_OPTIONS, Options
 
-END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
+END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS, AUTHENTICATION = 0, 1, 2, 3, 4, 5, 8, 29
 """Option kinds."""
 
 LONGEST = 40
@@ -82,11 +82,20 @@ def split(octets: bytes) -> list[tuple[int, bytes]]:
         length = octets[at + 1] if at + 1 < end else 0
         if length < 2 or at + length > end:
             raise MalformedPacket(f"TCP option {kind} has the illegal length {length}")
-        if _LENGTHS.get(kind, length - 2) != length - 2 or (kind == SACK and (length == 2 or (length - 2) % 8)):
+        data = octets[at + 2 : at + length]
+        if not _right_length(kind, len(data)):
             raise MalformedPacket(f"TCP option {kind} has the wrong length {length}")
-        items.append((kind, octets[at + 2 : at + length]))
+        items.append((kind, data))
         at += length
     return items
+
+
+def _right_length(kind: int, octets: int) -> bool:
+    if kind == SACK:
+        return octets > 0 and octets % 8 == 0
+    if kind == AUTHENTICATION:  # Not ours, but Scapy reads it, and chokes on less (RFC 5925, 2.2: length at least 4).
+        return octets >= 2
+    return _LENGTHS.get(kind, octets) == octets
 
 
 def read(octets: bytes) -> Options:
