@@ -12,58 +12,24 @@ alone.
 
 from __future__ import annotations
 
-from textwrap import wrap as wrap_text
-
+from usertcp.errors import MalformedPacket
 from usertcp.tcp import events
-from usertcp.tcp.segment import ACK, Flow, Segment, flag_names
+from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import Event
 from usertcp.trace.explain import Explainer
 from usertcp.trace.numbers import Numbers
 from usertcp.trace.peer import InferredPeer
 from usertcp.trace.rows import PeerState, Row, Rows
+from usertcp.trace.rung import TIME, Line, Pen
+from usertcp.trace.wording import describe
+from usertcp.wire import IcmpError
+from usertcp.wire.fast import FastCodec
 
 MIN_WIDTH, MAX_WIDTH = 72, 120
-TIME, OURS, THEIRS = 7, 12, 14
-"""Widths of the columns: "12345.678", "SYN-RECEIVED", "(SYN-RECEIVED)"."""
+PAUSE = 0.25
+"""Seconds after which segments do not belong to the same run of many."""
 
-
-Piece = tuple[str, str]
-"""Text and the name of its style, one of `STYLES`."""
-
-
-class Line:
-    """One line of the picture."""
-
-    __slots__ = ("pieces",)
-
-    def __init__(self, *pieces: Piece) -> None:
-        self.pieces = pieces
-        """From left to right."""
-
-    def __str__(self) -> str:
-        return "".join(text for text, _ in self.pieces).rstrip()
-
-    def __repr__(self) -> str:
-        return f"Line({str(self)!r})"
-
-
-STYLES = (
-    "",
-    "head",
-    "time",
-    "state",
-    "inferred",
-    "rail",
-    "out",
-    "in",
-    "special",
-    "bad",
-    "event",
-    "note",
-    "explain",
-    "fold",
-)
-"""Names of styles that a `Line` may use."""
+CODEC = FastCodec()
 
 
 class Ladders:
@@ -103,12 +69,36 @@ class Ladders:
     def __call__(self, record: events.TraceRecord) -> None:
         if self._start is None:
             self._start = record.time
-        if isinstance(record, events.Record):
-            ladder = self._ladders.get(record.flow)
-            if ladder is None:
-                ladder = self._ladders[record.flow] = _Ladder(self, record.flow)
-            ladder.rows(record)
-            self._touched[record.flow] = None
+        match record:
+            case events.Record():
+                self._ladder(record.flow).rows(record)
+            case events.PathEvent():
+                self._path_event(record)
+            case events.PacketDiscarded():
+                self._beside(Row(record.time, "event", text=f"packet discarded: {record.reason}", bad=True))
+
+    def _ladder(self, flow: Flow) -> _Ladder:
+        if flow not in self._ladders:
+            self._ladders[flow] = _Ladder(self, flow)
+        self._touched[flow] = None
+        return self._ladders[flow]
+
+    def _path_event(self, event: events.PathEvent) -> None:
+        try:
+            found = CODEC.decode(event.packet, unfinished_checksum=True)
+        except MalformedPacket:
+            found = None
+        if found is None or isinstance(found, IcmpError):
+            self._beside(Row(event.time, "event", text=describe(event)))
+            return
+        flow, seg = found
+        self._ladder(flow if event.direction == "in" else flow.reversed).rows.path_event(event, seg)
+
+    def _beside(self, row: Row) -> None:
+        """Something that no connection can be told for: it goes to the one that was touched last."""
+        if self._ladders:
+            flow = next(reversed(self._touched or self._ladders))
+            self._ladder(flow).rows.add(row)
 
     def take(self) -> list[Line]:
         """The lines that have become ready since the last time. Call it when nothing more is happening for the
@@ -139,62 +129,33 @@ class _Ladder:
         self.settings = settings
         self.flow = flow
         self.rows = Rows(flow, settings.peer_state)
-        self.inner = settings.width - TIME - OURS - THEIRS - 6
-        """Columns between the two lifelines."""
         self._numbers = Numbers(absolute=settings.absolute)
+        self._pen = Pen(settings.width, self._numbers)
         self._inferred = InferredPeer()
         self._peer = ""
         self._begun = False
         self._run = 0
+        """Unremarkable segments since the last remarkable thing."""
         self._last = 0.0
         self._folded = {"out": [0, 0], "in": [0, 0]}
+        """Segments and octets that were not drawn."""
 
     def heading(self) -> list[Line]:
         """Who is on which side."""
-        width = self.settings.width
-        left, right = _socket(self.flow.local, self.flow.local_port), _socket(self.flow.remote, self.flow.remote_port)
-        indent = " " * (TIME + 2)
-        names = (
-            f"{'seconds':>{TIME}}  {'usertcp'.ljust(width - TIME - 2 - len(self.settings.peer))}{self.settings.peer}"
-        )
-        if len(indent + left + right) + 3 <= width:
-            sockets = [Line((indent + left.ljust(width - len(indent) - len(right)) + right, "head"))]
+        width, peer = self.settings.width, self.settings.peer
+        names = f"{'seconds':>{TIME}}  usertcp"
+        left = " " * (TIME + 2) + _socket(self.flow.local, self.flow.local_port)
+        right = _socket(self.flow.remote, self.flow.remote_port)
+        lines = [names + peer.rjust(width - len(names))]
+        if len(left + right) + 3 <= width:
+            lines.append(left + right.rjust(width - len(left)))
         else:
-            sockets = [Line((indent + left, "head")), Line((right.rjust(width), "head"))]
-        return [Line((names + self.settings.peer.rjust(width - len(names)), "head")), *sockets]
+            lines += [left, right.rjust(width)]
+        return [Line((line, "head")) for line in lines]
 
     def take(self, start: float) -> list[Line]:
-        lines = []
-        for row in self.rows.take():
-            lines += self._draw(row, row.time - start)
-        return lines
-
-    def _draw(self, row: Row, time: float) -> list[Line]:
-        if row.begins:
-            self._numbers.forget()
-            self._inferred = InferredPeer()
-            self._begun = False
-        if row.seg and not row.injected:
-            self._numbers.note(row.seg, ours=row.kind == "out")
-        peer = self._peer_after(row)
-        lines = []
-        pause, self._last = time - self._last > 0.25, time
-        if not row.plain or peer or pause:
-            lines += self.unfold()
-        if row.plain and not peer:
-            self._run += 1
-            if self.settings.fold and self._run > self.settings.fold and row.seg:
-                folded = self._folded[row.kind]
-                folded[0] += 1
-                folded[1] += len(row.seg.data)
-                return lines
-        if not self._begun:
-            self._begun = True
-            if row.states and row.states[0][1] is Event.PASSIVE_OPEN:
-                row.states.pop(0)
-            first = str(row.states[0][0]) if row.states else ""
-            lines.append(self._line("", first, [(" " * self.inner, "")], ""))
-        return lines + self._rung(row, f"{time:.3f}"[:TIME], peer)
+        """What has become ready, as lines; times count from *start*."""
+        return [line for row in self.rows.take() for line in self._draw(row, row.time - start)]
 
     def unfold(self) -> list[Line]:
         """What was folded, counted."""
@@ -202,140 +163,62 @@ class _Ladder:
         for kind, whose in ("out", "from us"), ("in", "from the peer"):
             segments, octets = self._folded[kind]
             if segments:
-                text = f" ⋮ {segments:,} more {whose}, {octets:,} octets"
-                lines.append(self._line("", "", [(text.ljust(self.inner), "fold")], ""))
+                lines.append(self._pen.line("", "", f" ⋮ {segments:,} more {whose}, {octets:,} octets"))
         self._folded = {"out": [0, 0], "in": [0, 0]}
         self._run = 0
         return lines
 
+    def _draw(self, row: Row, time: float) -> list[Line]:
+        lines = []
+        if row.begins:
+            self._numbers.forget()
+            self._inferred = InferredPeer()
+            self._begun = False
+        if row.seg and not row.injected:
+            self._numbers.note(row.seg, ours=row.kind == "out")
+        peer = self._peer_after(row)
+        if not row.plain or peer or time - self._last > PAUSE:
+            lines += self.unfold()
+        self._last = time
+        if row.plain and not peer and self._fold(row):
+            return lines
+        if not self._begun:
+            self._begun = True
+            lines.append(self._beginning(row))
+        sentences = self.settings.explainer.sentences(row) if self.settings.explainer else []
+        return lines + self._pen.rung(row, f"{time:.3f}"[:TIME], peer, sentences)
+
+    def _fold(self, row: Row) -> bool:
+        """Is this one too many of a run? Then it is counted here."""
+        self._run += 1
+        if not self.settings.fold or self._run <= self.settings.fold or not row.seg:
+            return False
+        folded = self._folded[row.kind]
+        folded[0] += 1
+        folded[1] += len(row.seg.data)
+        return True
+
+    def _beginning(self, row: Row) -> Line:
+        """The states before anything has happened."""
+        if row.states and row.states[0][1] is Event.PASSIVE_OPEN:
+            row.states.pop(0)
+        ours = str(row.states[0][0]) if row.states else ""
+        before, self.rows.peer_before = self.rows.peer_before or "", None
+        return self._pen.line("", ours, "", before)
+
     def _peer_after(self, row: Row) -> str:
         """The peer's state after this row, if that is news."""
-        if row.seg and not row.injected and (row.kind == "in" or not row.lost):
+        if row.seg and not row.injected and (row.kind == "in" or row.arrives):
             step = self._inferred.segment_from_peer if row.kind == "in" else self._inferred.segment_to_peer
             step(row.seg)
         if self.settings.peer_state:
             state = row.peer or ""
         else:
             state = f"({self._inferred.state})" if self._inferred.state else ""
-        if state == self._peer:
-            return ""
-        self._peer = state
-        return state
-
-    def _rung(self, row: Row, time: str, peer: str) -> list[Line]:
-        """A row as lines: the arrow or the event first, then what does not fit beside it, and what is to be said of
-        it."""
-        states = [str(new) for _, _, new in row.states]
-        if row.seg:
-            first, below = self._arrow(row, row.seg)
-        else:
-            text = f" ∙ {row.text}"
-            first, below = [(text.ljust(self.inner), "bad" if row.bad else "event")], []
-        for note in row.notes:
-            below += [(text, "bad" if row.bad else "note") for text in self._wrapped(note)]
-        if self.settings.explainer:
-            for sentence in self.settings.explainer.sentences(row):
-                below += [(text, "explain") for text in self._wrapped(sentence)]
-        lines = [self._line(time, states[0] if states else "", first, peer)]
-        for text, style in below + [("", "")] * (len(states) - 1 - len(below)):
-            state = states[len(lines)] if len(lines) < len(states) else ""
-            lines.append(self._line("", state, [(("    " + text).ljust(self.inner), style)], ""))
-        return lines
-
-    def _wrapped(self, text: str) -> list[str]:
-        return wrap_text(text, self.inner - 5)
-
-    def _arrow(self, row: Row, seg: Segment) -> tuple[list[Piece], list[Piece]]:
-        """A segment between the lifelines, and under it, on its sender's side, what did not fit on the arrow."""
-        ours = row.kind == "out"
-        tail = f" ({', '.join(row.tags)})" if row.tags else ""
-        room = self.inner - len(tail) - (len(row.lost) + 9 if row.lost else 6)
-        items, options = self._items(seg, ours), self._options(seg, ours)
-        if len(" ".join(items + options)) <= room:
-            items, options = items + options, []
-        text, rest = _fit(items, room)
-        below = _lines(rest + options, self.inner - 8)
-        if seg.data and (preview := _preview(seg.data, self.inner - 8)):
-            below.append(preview)
-        style = "bad" if row.bad or row.lost else "out" if ours else "in"
-        pieces = [(text, style), (tail, "special")]
-        side = 0 if ours else self.inner - 8
-        return self._shaft(pieces, len(text + tail), row, style), [(line.rjust(side), "note") for line in below]
-
-    def _shaft(self, pieces: list[Piece], width: int, row: Row, style: str) -> list[Piece]:
-        """The arrow around the text: from its sender's lifeline to the other, or as far as it got."""
-        if row.lost:
-            end = f"─× {row.lost} "
-            fill = "─" * 3
-            gap = " " * (self.inner - width - len(end) - 6)
-            if row.kind == "out":
-                return [("─ ", style), *pieces, (f" {fill}{end}", style), (gap, "")]
-            return [(gap, ""), (f" {row.lost} ×─{fill} ", style), *pieces, (" ─", style)]
-        fill = "─" * (self.inner - width - 4)
-        if row.kind == "out":
-            start = "∙ " if row.injected else "─ "
-            return [(start, style), *pieces, (f" {fill}►", style)]
-        return [(f"◄{fill} ", style), *pieces, (" ∙" if row.injected else " ─", style)]
-
-    def _line(self, time: str, ours: str, middle: list[Piece], theirs: str) -> Line:
-        left = "├" if middle[0][0].startswith("─") else "│"
-        right = "┤" if middle[-1][0].endswith("─") else "│"
-        return Line(
-            (f"{time:>{TIME}}  ", "time"),
-            (f"{ours:<{OURS}} ", "state"),
-            (left, "rail"),
-            *middle,
-            (right, "rail"),
-            (f" {theirs}", "inferred" if theirs.startswith("(") else "state"),
-        )
-
-    def _items(self, seg: Segment, ours: bool) -> list[str]:
-        items = [",".join(flag_names(seg.flags)) or "no flags", f"seq={self._numbers.seq(seg.seq, ours=ours)}"]
-        if seg.flags & ACK:
-            items.append(f"ack={self._numbers.seq(seg.ack, ours=not ours)}")
-        if seg.data:
-            items.append(f"len={len(seg.data)}")
-        return [*items, f"win={self._numbers.window(seg, ours=ours)}"]
-
-    def _options(self, seg: Segment, ours: bool) -> list[str]:
-        options, items = seg.options, []
-        if options.mss is not None:
-            items.append(f"mss={options.mss}")
-        if options.window_scale is not None:
-            items.append(f"ws={options.window_scale}")
-        if options.sack_permitted:
-            items.append("sackOK")
-        if stamps := self._numbers.timestamps(seg, ours=ours):
-            items.append(f"ts={stamps[0]}/{stamps[1]}")
-        for left, right in options.sack:
-            items.append(f"sack={self._numbers.seq(left, ours=not ours)}..{self._numbers.seq(right, ours=not ours)}")
-        return items + [f"option {kind} ({len(data)} octets)" for kind, data in options.unknown]
+        news = state not in ("", self._peer)
+        self._peer = state or self._peer
+        return state if news else ""
 
 
 def _socket(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _fit(items: list[str], width: int) -> tuple[str, list[str]]:
-    """As many items as fit on one line, at least one, and the rest."""
-    count = len(items)
-    while count > 1 and len(" ".join(items[:count])) > width:
-        count -= 1
-    return " ".join(items[:count]), items[count:]
-
-
-def _lines(items: list[str], width: int) -> list[str]:
-    lines = []
-    while items:
-        line, items = _fit(items, width)
-        lines.append(line)
-    return lines
-
-
-def _preview(data: bytes, width: int) -> str:
-    """The beginning of data that is text, quoted; nothing if it is not."""
-    start = data[:width]
-    if not all(octet in b"\t\r\n" or 32 <= octet < 127 for octet in start):
-        return ""
-    quoted = start.decode("ascii").encode("unicode_escape").decode("ascii")
-    return f'"{quoted}"' if len(start) == len(data) and len(quoted) + 2 <= width else f'"{quoted[: width - 4]} ...'

@@ -46,6 +46,8 @@ class PcapngWriter:
         """Comments of the segments whose packets are going to follow."""
         self._before: list[str] = []
         """Comments of the segment that is going to follow."""
+        self._arriving: list[str] = []
+        """What the path did to packets that are going to arrive."""
         header = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
         self._block(SECTION, header + _option(SHB_USERAPPL, b"usertcp") + _option(OPT_END))
         interface = struct.pack("<HHI", LINKTYPE_RAW, 0, 0)
@@ -55,9 +57,12 @@ class PcapngWriter:
     def __call__(self, record: events.TraceRecord) -> None:
         match record:
             case events.PacketIn():
-                self._begin(record, INBOUND, [])
+                self._begin(record, INBOUND, self._arriving)
+                self._arriving = []
             case events.PacketOut():
                 self._begin(record, OUTBOUND, self._segments.popleft() if self._segments else [])
+            case events.PathEvent():
+                (self._comments if record.direction == "out" else self._arriving).append(describe(record))
             case events.SegmentOut():
                 self._segments.append([*self._before, describe(record)])
                 self._before = []

@@ -35,7 +35,10 @@ EXPIRED = {
 """Timers that are worth a row when they expire."""
 
 REMEMBERED = 256
-"""Segments of the peer's kept to tell which are repeated."""
+"""Segments of the peer's kept to tell which are repeated, and what the path did to those that are still to arrive."""
+
+Name = tuple[int, int, int]
+"""SEQ, length and control bits: what tells one segment of a flow from another."""
 
 
 @dataclass(slots=True)
@@ -68,6 +71,11 @@ class Row:
         return any(old in (State.CLOSED, State.LISTEN) and new is not State.CLOSED for old, _, new in self.states)
 
     @property
+    def arrives(self) -> bool:
+        """Whole, as far as anybody knows."""
+        return not self.lost and "corrupted" not in self.tags
+
+    @property
     def plain(self) -> bool:
         """One of many in a bulk transfer."""
         special = self.states or self.tags or self.lost or self.notes or self.injected
@@ -80,17 +88,20 @@ class Rows:
     def __init__(self, flow: Flow, peer_state: PeerState | None = None) -> None:
         self.flow = flow
         self.peer_state = peer_state
+        self.peer_before: str | None = None
+        """The peer's state before the flow began."""
         self._rows: list[Row] = []
         self._called: list[Transition] = []
         self._called_at = 0.0
         self._durations: dict[str, float] = {}
-        self._seen: deque[tuple[int, int, int]] = deque(maxlen=REMEMBERED)
+        self._seen: deque[Name] = deque(maxlen=REMEMBERED)
+        self._coming: deque[tuple[Name, events.PathEvent]] = deque(maxlen=REMEMBERED)
 
     def __call__(self, record: events.Record) -> None:
         match record:
             case events.SegmentOut():
                 tags = ["resent"] if record.retransmission else []
-                self._add(Row(record.time, "out", record.seg, tags=tags, states=self._take_called()))
+                self.add(Row(record.time, "out", record.seg, tags=tags, states=self._take_called()))
             case events.SegmentIn():
                 self._segment_in(record)
             case events.StateEntered():
@@ -102,37 +113,55 @@ class Rows:
             case events.TimerExpired() if record.timer in EXPIRED:
                 lasted = self._durations.get(record.timer)
                 text = EXPIRED[record.timer] + (f" ({lasted:.3g} s)" if lasted else "")
-                self._add(Row(record.time, "event", text=text))
+                self.add(Row(record.time, "event", text=text))
             case events.IcmpIn():
-                self._add(Row(record.time, "event", text=f"ICMP: {record.message}", bad=record.hard))
+                self.add(Row(record.time, "event", text=f"ICMP: {record.message}", bad=record.hard))
 
     def take(self) -> list[Row]:
         """The rows gathered since the last time; they will not change any more."""
         if self._called:
-            self._add(Row(self._called_at, "event", text=str(self._called[-1][1]), states=self._take_called()))
+            self.add(Row(self._called_at, "event", text=str(self._called[-1][1]), states=self._take_called()))
         self._ask_kernel()
         rows, self._rows = self._rows, []
         return rows
 
+    def path_event(self, event: events.PathEvent, seg: Segment) -> None:
+        """Something happened to a segment of this flow between the two ends."""
+        gone = event.deed in ("dropped", "corrupted")
+        if event.direction == "out" and event.deed != "injected":
+            row = next((row for row in reversed(self._rows) if row.seg and _name(row.seg) == _name(seg)), None)
+            if row:
+                _mark(row, event)
+        elif event.direction == "out" or gone:
+            row = Row(event.time, event.direction, seg)
+            _mark(row, event)
+            self.add(row)
+        else:
+            self._coming.append((_name(seg), event))
+
     def _segment_in(self, record: events.SegmentIn) -> None:
-        seg = record.seg
-        row = Row(record.time, "in", seg)
-        if seg.len:
-            name = seg.seq, len(seg.data), seg.flags & (SYN | FIN)
+        row = Row(record.time, "in", record.seg)
+        name = _name(record.seg)
+        if record.seg.len:
             if name in self._seen:
                 row.tags.append("again")
             self._seen.append(name)
-        self._add(row)
+        for mark in [mark for mark in self._coming if mark[0] == name]:
+            _mark(row, mark[1])
+            self._coming.remove(mark)
+        self.add(row)
         self._ask_kernel()
 
     def _state_entered(self, record: events.StateEntered) -> None:
         row = record.old, record.event, record.new
+        if record.old is State.CLOSED and self.peer_state:
+            self.peer_before = self.peer_state(self.flow)
         if record.event in CALLS:
             self._called.append(row)
             self._called_at = record.time
             return
         if not self._rows or self._rows[-1].kind == "out":
-            self._add(Row(record.time, "event", text=str(record.event)))
+            self.add(Row(record.time, "event", text=str(record.event)))
         self._rows[-1].states += [*self._take_called(), row]
 
     def _discarded(self, record: events.SegmentDiscarded) -> None:
@@ -146,7 +175,8 @@ class Rows:
         if record.timer == "time_wait" and self._rows:
             self._rows[-1].notes.append(f"2 MSL timer: {record.at - record.time:.3g} s")
 
-    def _add(self, row: Row) -> None:
+    def add(self, row: Row) -> None:
+        """One more row; the one before it is complete, but for what is said of its segment later."""
         self._ask_kernel()
         self._rows.append(row)
 
@@ -158,3 +188,22 @@ class Rows:
         """Once for each row, as soon as its segment must have got there."""
         if self.peer_state and self._rows and self._rows[-1].peer is None:
             self._rows[-1].peer = self.peer_state(self.flow) or ""
+
+
+def _name(seg: Segment) -> Name:
+    return seg.seq, len(seg.data), seg.flags
+
+
+def _mark(row: Row, event: events.PathEvent) -> None:
+    """Note on a row what the path did to its segment."""
+    match event.deed:
+        case "dropped":
+            row.lost = event.detail or "dropped"
+        case "injected":
+            row.injected = True
+            row.tags.append("injected")
+        case "edited":
+            row.tags.append("edited")
+            row.notes.append(f"edited: {event.detail}")
+        case deed:
+            row.tags.append(f"{deed} {event.detail}".strip())

@@ -31,6 +31,8 @@ def describe(record: events.TraceRecord) -> str:
             return f"ICMP: {record.message}" + (", ends the connection" if record.hard else "")
         case events.Failed():
             return f"failed: {record.error.strerror}"
+        case events.PathEvent():
+            return f"path, {record.direction}: {record.deed}" + (f" ({record.detail})" if record.detail else "")
         case events.PacketIn() | events.PacketOut():
             return f"{len(record.packet)} octets"
     raise TypeError(f"not a trace record: {record!r}")

@@ -1,0 +1,5 @@
+"""`python -m usertcp`: the command `usertcp`."""
+
+from usertcp.cli import main
+
+main()

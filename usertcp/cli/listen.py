@@ -1,0 +1,30 @@
+"""`usertcp listen`: netcat's server."""
+
+from __future__ import annotations
+
+import click
+
+from usertcp.cli.options import Behind, Port, View, behind_options, view_options
+
+
+@click.command("listen")
+@click.argument("port", type=Port())
+@click.option("--host", metavar="ADDRESS", help="Accept connections to this local address only.")
+@click.option("-k", "--keep-open", is_flag=True, help="Go on after the first connection, until Ctrl-C.")
+@behind_options
+@view_options
+def command(port: int, host: str | None, keep_open: bool, behind: Behind, verbose: bool, view: View) -> int:
+    """Accept a connection to PORT and join it to standard input and output.
+
+    With --keep-open, --echo, --discard and --exec serve many at once, standard input and output one after the other.
+
+    \b
+    Examples:
+      usertcp listen 8080 -v
+      usertcp listen 7 --echo --keep-open
+      usertcp listen 8080 -k --exec 'printf "HTTP/1.0 200 OK\\r\\n\\r\\nhello\\n"'
+    """
+    from usertcp.cli.netcat import listen
+    from usertcp.cli.run import run
+
+    return run(lambda: listen(port, host, keep_open, behind, verbose, view))

@@ -1,0 +1,88 @@
+"""What `usertcp connect` and `usertcp listen` do."""
+
+from __future__ import annotations
+
+import sys
+
+import trio
+
+import usertcp
+from usertcp.cli import complain
+from usertcp.cli.options import Behind, View
+from usertcp.cli.relay import serve
+from usertcp.cli.resolve import resolve
+from usertcp.cli.screen import Screen
+from usertcp.errors import TcpError
+from usertcp.tcp.config import Config
+
+
+async def connect(
+    host: str, port: int, family: int, behind: Behind, verbose: bool, patience: float | None, view: View
+) -> int:
+    """The whole command. Returns the exit status.
+
+    Args:
+      patience: the user timeout, seconds.
+    """
+    addresses = await resolve(host, port, family)
+    screen = _screen(verbose, view)
+    async with screen.open(), usertcp.open_stack(config=Config(user_timeout=patience), tracer=screen) as stack:
+        stream = await first_that_answers(stack, addresses, port)
+        try:
+            await serve(stream, behind)
+        except trio.BrokenResourceError as broken:
+            raise cause(broken) from broken
+    return 0
+
+
+async def listen(port: int, host: str | None, keep_open: bool, behind: Behind, verbose: bool, view: View) -> int:
+    """The whole command. Returns the exit status, which with *keep_open* only a signal brings about."""
+    screen = _screen(verbose, view)
+    async with screen.open(), usertcp.open_stack(tracer=screen) as stack:
+        listener = await stack.open_tcp_listener(port, host)
+        complain(f"listening on {host or 'every address'}, port {port}")
+        if not keep_open:
+            async with listener:
+                stream = await listener.accept()
+            try:
+                await serve(stream, behind)
+            except trio.BrokenResourceError as broken:
+                raise cause(broken) from broken
+            return 0
+        at_once = behind.echo or behind.discard or behind.exec is not None
+        async with listener, trio.open_nursery() as nursery:
+            while True:
+                stream = await listener.accept()
+                if at_once:
+                    nursery.start_soon(_serve_one, stream, behind)
+                else:
+                    await _serve_one(stream, behind)
+
+
+async def first_that_answers(stack: usertcp.Stack, addresses: list[str], port: int) -> usertcp.TcpStream:
+    """Try the addresses one after the other, so that each has a ladder of its own."""
+    for address in addresses[:-1]:
+        try:
+            return await stack.open_tcp_stream(address, port)
+        except TcpError as error:
+            complain(f"{error.strerror}; trying the next address")
+    return await stack.open_tcp_stream(addresses[-1], port)
+
+
+def cause(broken: trio.BrokenResourceError) -> Exception:
+    """What TCP says of a stream that Trio calls broken."""
+    return broken.__cause__ if isinstance(broken.__cause__, TcpError) else broken
+
+
+async def _serve_one(stream: usertcp.TcpStream, behind: Behind) -> None:
+    """One connection of many: its failure is told and harms no other."""
+    try:
+        await serve(stream, behind)
+    except trio.BrokenResourceError as broken:
+        flow = stream.flow
+        complain(f"{flow.remote} port {flow.remote_port}: {cause(broken)}")
+
+
+def _screen(verbose: bool, view: View) -> Screen:
+    """On stderr: standard output belongs to the data."""
+    return Screen(view, sys.stderr if verbose or view.json or view.explain or view.absolute else None)

@@ -1,0 +1,110 @@
+"""Options that several verbs share. Imports nothing slow: `--help` needs this module."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class View:
+    """How the user wants to see a connection."""
+
+    absolute: bool = False
+    explain: bool = False
+    json: bool = False
+    pcap: str | None = None
+
+
+def view_options(command: Command) -> Command:
+    """--absolute, --explain, --json, --pcap: the command gets one argument, `view`."""
+
+    @click.option("--absolute", is_flag=True, help="Sequence numbers as on the wire, not counted from the ISNs.")
+    @click.option("--explain", is_flag=True, help="Add a sentence to each step, with the section of the RFC.")
+    @click.option("--json", is_flag=True, help="One record per line instead of the ladder; the last is a summary.")
+    @click.option("--pcap", metavar="FILE", help="Also write a capture (pcapng) with the trace as packet comments.")
+    @wraps(command)
+    def wrapped(absolute: bool, explain: bool, json: bool, pcap: str | None, **rest: Any) -> Any:
+        return command(view=View(absolute, explain, json, pcap), **rest)
+
+    return wrapped
+
+
+def families(ipv4: bool, ipv6: bool) -> int:
+    """-4 and -6 as an address family: AF_UNSPEC when neither or both are given."""
+    if ipv4 == ipv6:
+        return socket.AF_UNSPEC
+    return socket.AF_INET if ipv4 else socket.AF_INET6
+
+
+def family_options(command: Command) -> Command:
+    """-4, -6: the command gets one argument, `family`."""
+
+    @click.option("-4", "ipv4", is_flag=True, help="IPv4 only.")
+    @click.option("-6", "ipv6", is_flag=True, help="IPv6 only.")
+    @wraps(command)
+    def wrapped(ipv4: bool, ipv6: bool, **rest: Any) -> Any:
+        return command(family=families(ipv4, ipv6), **rest)
+
+    return wrapped
+
+
+class Port(click.ParamType):
+    """A port number, or the name of a service."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            port = int(value) if str(value).isdigit() else socket.getservbyname(value, "tcp")
+        except OSError:
+            self.fail(f"{value!r} is neither a number nor a service that this machine knows", param, ctx)
+        if not 0 < port < 65536:
+            self.fail(f"{port} is not from 1 to 65535", param, ctx)
+        return port
+
+
+def escaped(text: str) -> bytes:
+    """Text from the command line as octets: `\\r \\n \\t \\0 \\\\ \\xHH` as in C, all else as UTF-8."""
+
+    def octets(match: re.Match[bytes]) -> bytes:
+        code = match[1]
+        return bytes([int(code[1:], 16)]) if code.startswith(b"x") else ESCAPES[code]
+
+    return re.sub(rb"\\(x[0-9A-Fa-f]{2}|[rnt0\\])", octets, text.encode())
+
+
+ESCAPES = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
+
+
+@dataclass(slots=True)
+class Behind:
+    """What stands behind a connection; standard input and output if nothing else is said."""
+
+    echo: bool = False
+    discard: bool = False
+    exec: str | None = None
+
+
+def behind_options(command: Command) -> Command:
+    """--echo, --discard, --exec, -v: the command gets two arguments, `behind` and `verbose`."""
+
+    @click.option("--echo", is_flag=True, help="Send back what arrives.")
+    @click.option("--discard", is_flag=True, help="Throw away what arrives.")
+    @click.option("--exec", "exec_", metavar="COMMAND", help="Join the connection to a command of the shell.")
+    @click.option("-v", "--verbose", is_flag=True, help="Draw every segment on stderr.")
+    @wraps(command)
+    def wrapped(echo: bool, discard: bool, exec_: str | None, **rest: Any) -> Any:
+        if echo + discard + (exec_ is not None) > 1:
+            raise click.UsageError("only one of --echo, --discard and --exec")
+        return command(behind=Behind(echo, discard, exec_), **rest)
+
+    return wrapped

@@ -1,0 +1,98 @@
+"""Moves octets between a stream and what stands behind it: standard input and output, a process, itself, nothing.
+
+Each ends one direction when its source ends (a half-close), and returns when both have ended.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import trio
+
+import usertcp
+from usertcp.cli.options import Behind
+
+CHUNK = 1 << 16
+
+
+async def serve(stream: usertcp.TcpStream, behind: Behind) -> None:
+    """Join the connection to what the user asked for, until both directions have ended; then close it."""
+    async with stream:
+        if behind.exec is not None:
+            await process(stream, behind.exec)
+        elif behind.echo:
+            await echo(stream)
+        elif behind.discard:
+            await discard(stream)
+        else:
+            await stdio(stream)
+
+
+async def echo(stream: usertcp.TcpStream) -> None:
+    """Everything goes back (RFC 862)."""
+    while data := await stream.receive_some(CHUNK):
+        await stream.send_all(data)
+    await stream.send_eof()
+
+
+async def discard(stream: usertcp.TcpStream) -> None:
+    """Everything is thrown away (RFC 863)."""
+    while await stream.receive_some(CHUNK):
+        pass
+    await stream.send_eof()
+
+
+async def process(stream: usertcp.TcpStream, command: str) -> None:
+    """A command of the shell reads what arrives; what it writes is sent."""
+    child = await trio.lowlevel.open_process(["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_feed, stream, child)
+            assert child.stdout
+            while data := await child.stdout.receive_some(CHUNK):
+                await stream.send_all(data)
+            await stream.send_eof()
+        await child.wait()
+    finally:
+        child.kill()
+        with trio.CancelScope(shield=True):
+            await child.wait()
+
+
+async def _feed(stream: usertcp.TcpStream, child: trio.Process) -> None:
+    assert child.stdin
+    async with child.stdin:
+        while data := await stream.receive_some(CHUNK):
+            try:
+                await child.stdin.send_all(data)
+            except trio.BrokenResourceError:  # it does not read any more; what it has still to say is sent
+                break
+
+
+async def stdio(stream: usertcp.TcpStream) -> None:
+    """Standard input is sent, what arrives is written.
+
+    The end of standard input ends our direction only. When the peer ends its own, a terminal is not waited for: nobody
+    would know that one more Ctrl-D is wanted.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_send_stdin, stream)
+        while data := await stream.receive_some(CHUNK):
+            await trio.to_thread.run_sync(_write, data)
+        if sys.stdin.isatty():
+            nursery.cancel_scope.cancel()
+    await stream.send_eof()
+
+
+async def _send_stdin(stream: usertcp.TcpStream) -> None:
+    # In a thread, and not by a non-blocking descriptor: that would change the terminal for every program that has it.
+    while data := await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), CHUNK, abandon_on_cancel=True):
+        await stream.send_all(data)
+    await stream.send_eof()
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,22 @@
+"""Names to addresses."""
+
+from __future__ import annotations
+
+import socket
+
+import trio
+
+from usertcp.errors import SetupError
+
+
+async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[str]:
+    """The addresses of a host, in the order in which to try them (RFC 6724).
+
+    Raises:
+      SetupError: there are none; the message is fit for the user.
+    """
+    try:
+        found = await trio.socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise SetupError(f"cannot resolve {host}: {error.strerror}") from error
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
