@@ -91,7 +91,7 @@ class Timers:
     """2 MSL (RFC 9293, 3.6.1)."""
 
     def stop_all(self) -> None:
-        """As on entering CLOSED or TIME-WAIT."""
+        """As on entering TIME-WAIT or CLOSED, or on returning to LISTEN."""
         for name in TIMERS:
             setattr(self, name, NEVER)
 
@@ -238,7 +238,7 @@ class Tcb:
         old, self.state = self.state, TRANSITIONS[self.state][event]  # KeyError: a bug of ours; never caught
         if self.trace:
             self.trace(StateEntered(now, self.flow, old, event, self.state))
-        if self.state in (State.TIME_WAIT, State.CLOSED):
+        if self.state in (State.TIME_WAIT, State.CLOSED, State.LISTEN):
             self.timers.stop_all()
         if self.state is State.TIME_WAIT:
             self.timers.time_wait = now + 2 * self.config.msl
