@@ -7,13 +7,17 @@ RFC's figures.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
+from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, SYN, Flow, Segment, flag_names
 from usertcp.tcp.sequence import unwrap, wrap
 from usertcp.tcp.state import State
 
+SECRET = bytes(range(32))
 FLOW = Flow("192.0.2.1", 61000, "192.0.2.2", 80)
 CONFIG = Config(delayed_ack=0.0, receive_buffer=4000)
 """Acknowledgments are not delayed, so that each answer is seen beside its cause; the window is easily left."""
@@ -25,11 +29,11 @@ MSS = 1000
 class Bench:
     """One connection under test, on a clock of its own."""
 
-    def __init__(self, iss: int, irs: int, config: Config = CONFIG) -> None:
+    def __init__(self, iss: int, irs: int, config: Config = CONFIG, flow: Flow = FLOW) -> None:
         self.iss = iss
         self.irs = irs
         self.now = 1000.0
-        self.tcp = Connection(FLOW, config, iss=iss, mss=MSS)
+        self.tcp = Connection(flow, config, iss=iss, mss=MSS)
         self.edge = 0
         """Right edge of the window that we have offered last, relative."""
         self._out: list[Segment] = []
@@ -63,7 +67,12 @@ class Bench:
         """A segment from the peer, numbers relative. *ack* is for segments with ACK, and only for them."""
         assert (ack is None) == (not flags & ACK)
         number = 0 if ack is None else wrap(self.iss + ack)
-        self.tcp.segment_arrives(Segment(wrap(self.irs + seq), number, flags, wnd, options, data, up), self.now)
+        self.deliver(Segment(wrap(self.irs + seq), number, flags, wnd, options, data, up))
+
+    def deliver(self, *segments: Segment) -> None:
+        """Segments as another bench sent them, numbers as on the wire; all of them before anything is sent."""
+        for seg in segments:
+            self.tcp.segment_arrives(seg, self.now)
         self._collect()
 
     def advance(self, seconds: float) -> None:
@@ -199,6 +208,23 @@ def time_wait(iss: int, irs: int, config: Config = CONFIG) -> Bench:
     bench = fin_wait_2(iss, irs, config)
     bench.arrives(FIN | ACK, 1, 2)
     return arrived(bench, State.TIME_WAIT, "<SEQ=2><ACK=2><CTL=ACK>")
+
+
+# Whole hosts, for what is decided between connections
+
+
+def host(
+    answers: Callable[[str, int], bool] = lambda local, port: True, secret: bytes = SECRET, config: Config = CONFIG
+) -> Endpoint:
+    return Endpoint(config, secret, mss=lambda remote: MSS, answers=answers)
+
+
+def delivered(endpoint: Endpoint, seg: Segment, flow: Flow = FLOW, now: float = 0.0) -> list[Segment]:
+    """What an endpoint sends because of a segment, numbers as on the wire; all of it for the same pair of sockets."""
+    endpoint.segment_arrives(flow, seg, now)
+    out = endpoint.output(now)
+    assert all(to == flow for to, _ in out)
+    return [answer for _, answer in out]
 
 
 def arrived(bench: Bench, state: State, *sent: str) -> Bench:

@@ -1,8 +1,8 @@
 """Every state times every kind of segment, against an oracle.
 
 The oracle is 3.10.7 of RFC 9293 read line by line, with RFC 5961 where 3.10.7 points to it. It knows nothing of our
-code. Numbers are relative throughout, as in `builders`; for LISTEN and SYN-SENT, which have no RCV.NXT yet, any SEQ is as
-good as another.
+code. Numbers are relative throughout, as in `builders`; for LISTEN and SYN-SENT, which have no RCV.NXT yet, any SEQ is
+as good as another.
 """
 
 from __future__ import annotations
