@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+Direction = Literal["out", "in"]
+"""Which way a packet goes, seen from the stack."""
+
+Deed = Literal["dropped", "delayed", "duplicated", "corrupted", "edited", "injected"]
+"""What a path or a person does to a packet on its way."""
+
+Watcher = Callable[[bytes, Direction, Deed, str], None]
+"""Told of deeds: packet, direction, deed, and a detail: why, how long, what was changed. The packet is what the stack
+sent or is about to get; if it gets none, or a corrupted one, what the far end sent."""
 
 
 class Link(ABC):
@@ -86,6 +97,10 @@ class Link(ABC):
 
     def close(self) -> None:
         """Give back what the link holds. Idempotent. A `receive` under way raises `trio.ClosedResourceError`."""
+        return
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have *watcher* told of everything that is done to packets on their way. A plain link does nothing to them."""
         return
 
     def counters(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.tcp.state import Event, State
@@ -135,5 +136,19 @@ class PacketDiscarded:
     reason: str
 
 
-TraceRecord = Record | PacketIn | PacketOut | PacketDiscarded
+@dataclass(slots=True)
+class PathEvent:
+    """Something was done to a packet between the two ends: by an impaired path, or by somebody who rewrites packets."""
+
+    time: float
+    packet: bytes
+    """What the stack sent, after its `PacketOut`, or is about to get, before its `PacketIn`; if it gets none, or a
+    corrupted one, what the far end sent."""
+    direction: Literal["out", "in"]
+    deed: Literal["dropped", "delayed", "duplicated", "corrupted", "edited", "injected"]
+    detail: str
+    """Why, how long, what was changed; may be empty."""
+
+
+TraceRecord = Record | PacketIn | PacketOut | PacketDiscarded | PathEvent
 Tracer = Callable[[TraceRecord], None]

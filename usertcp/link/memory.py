@@ -1,0 +1,130 @@
+"""Two links joined to each other, inside one process: no kernel, no privileges, and on a virtual clock no waiting."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import trio
+
+from usertcp.errors import HostUnreachable
+from usertcp.link import Direction, Link, Watcher
+from usertcp.link.path import Agenda, Passage, Path
+
+MOST_UNDER_WAY = 100_000
+"""Packets on their way to one end. More would mean that nobody receives there: then the newest are dropped."""
+
+
+class MemoryLink(Link):
+    """One end of the pair that `memory_links` makes. Time is Trio's, virtual or real."""
+
+    def __init__(self, addresses: Sequence[str], path: Path, mtu: int = 1500) -> None:
+        """
+        Args:
+          addresses: of this end, the preferred one of each family first.
+          path: what happens to the packets that leave here.
+        """
+        self.addresses = tuple(canonical(address) for address in addresses)
+        self.mtu = mtu
+        self.path = path
+        self.peer = self
+        """The other end; until `memory_links` joins it to one, its own."""
+        self._inbox: Agenda[bytes] = Agenda()
+        self._counts: Counter[str] = Counter()
+        self._watchers: list[Watcher] = []
+        self._closed = False
+
+    def send(self, packet: bytes) -> None:
+        if self._closed or len(packet) > self.mtu:
+            self._counts["closed" if self._closed else "larger_than_mtu"] += 1
+            return
+        self._counts["sent"] += 1
+        passage = self.path.carry(packet, trio.current_time())
+        self._tell(packet, "out", passage)
+        self.peer._tell(packet, "in", passage)
+        for time, octets in passage.arrivals:
+            self.peer._arrives(octets, time)
+
+    async def receive(self) -> Sequence[bytes]:
+        while not self._closed:
+            with self._inbox.alarm():
+                await trio.sleep_forever()
+            packets = self._inbox.take(trio.current_time())
+            if packets:
+                self._counts["received"] += len(packets)
+                return packets
+        raise trio.ClosedResourceError("the link was closed")
+
+    def source_address(self, remote: str) -> str:
+        for address in self.addresses:
+            if (":" in address) == (":" in remote):
+                return address
+        raise HostUnreachable(f"no address of the family of {remote} at this end")
+
+    def is_local(self, address: str) -> bool:
+        return address in self.addresses
+
+    def watch(self, watcher: Watcher) -> None:
+        self._watchers.append(watcher)
+
+    def close(self) -> None:
+        self._closed = True
+        self._inbox.ring()
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._counts)
+
+    def _arrives(self, packet: bytes, time: float) -> None:
+        if self._closed:
+            return
+        if len(self._inbox) >= MOST_UNDER_WAY:
+            self._counts["receive_queue_full"] += 1
+            return
+        self._inbox.add(time, packet)
+
+    def _tell(self, packet: bytes, direction: Direction, passage: Passage) -> None:
+        for deed, detail in passage.deeds:
+            for watcher in self._watchers:
+                watcher(packet, direction, deed, detail)
+
+
+def memory_links(
+    a: str | Iterable[str] = ("192.0.2.1", "2001:db8::1"),
+    b: str | Iterable[str] = ("192.0.2.2", "2001:db8::2"),
+    *,
+    path: Path | None = None,
+    back: Path | None = None,
+    mtu: int = 1500,
+) -> tuple[MemoryLink, MemoryLink]:
+    """Two links whose packets come out at each other's end.
+
+    Args:
+      a: the address or addresses of the first end, of either family.
+      b: the same of the second.
+      path: from the first to the second; by default a perfect one.
+      back: from the second to the first; by default with the properties of *path*, and the next seed.
+      mtu: of both, octets.
+
+    What happens depends on the paths, their seeds and the packets only.
+    """
+    path = path or Path()
+    ends = [
+        MemoryLink((addresses,) if isinstance(addresses, str) else tuple(addresses), way, mtu)
+        for addresses, way in ((a, path), (b, back or path.another()))
+    ]
+    ends[0].peer, ends[1].peer = ends[1], ends[0]
+    return ends[0], ends[1]
+
+
+def canonical(address: str) -> str:
+    """An address as `socket.inet_ntop` writes it.
+
+    Raises:
+      ValueError: it is none.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.inet_ntop(family, socket.inet_pton(family, address))
+    except OSError:
+        raise ValueError(f"not an IP address: {address!r}") from None

@@ -1,0 +1,160 @@
+"""A model of a path through a network: one direction, one bottleneck with a queue, a seeded source of misfortune."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from random import Random
+from typing import Generic, NamedTuple, TypeVar
+
+import trio
+
+from usertcp.link import Deed
+
+T = TypeVar("T")
+
+
+class Passage(NamedTuple):
+    """What becomes of one packet."""
+
+    arrivals: list[tuple[float, bytes]]
+    """When which octets come out at the far end."""
+    deeds: list[tuple[Deed, str]]
+    """What was done to it on the way that is out of the ordinary, and details."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Path:
+    """What happens to packets that go one way. Equal paths do the same to the same packets at the same times.
+
+    A packet waits until the transmitter is free, takes its time there (`rate`), then travels (`delay`). Probabilities
+    are 0 to 1 and independent of each other. The default is a perfect path: everything arrives at once.
+    """
+
+    rate: float = inf
+    """Bits per second, IP headers counted."""
+    delay: float = 0.0
+    """Of every packet, seconds, one way."""
+    queue_packets: float = 1000
+    """How many may wait for the transmitter; one more is dropped."""
+    queue_octets: float = inf
+    """The same in octets."""
+    loss: float = 0.0
+    """Probability that a packet is lost on its way."""
+    reordering: float = 0.0
+    """Probability that a packet is held back, so that later ones overtake it ..."""
+    reordering_delay: float = 0.01
+    """... by so many seconds."""
+    duplication: float = 0.0
+    """Probability that a packet arrives twice."""
+    corruption: float = 0.0
+    """Probability that one bit of a packet is flipped."""
+    seed: int = 0
+    _random: Random = field(init=False, repr=False, compare=False)
+    _free_at: float = field(default=-inf, init=False, repr=False, compare=False)
+    _waiting: deque[tuple[float, int]] = field(default_factory=deque, init=False, repr=False, compare=False)
+    """When it begins to be transmitted, and octets, of each packet in the queue."""
+    _waiting_octets: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not all(0 <= p <= 1 for p in (self.loss, self.reordering, self.duplication, self.corruption)):
+            raise ValueError("probabilities are 0 to 1")
+        if self.rate <= 0 or self.delay < 0 or self.reordering_delay < 0:
+            raise ValueError("rate must be positive, delays not negative")
+        self._random = Random(self.seed)
+
+    def another(self) -> Path:
+        """A fresh path with the same properties and the next seed: for the way back."""
+        return replace(self, seed=self.seed + 1)
+
+    def carry(self, packet: bytes, now: float, *, unfinished_checksum: bool = False) -> Passage:
+        """Send a packet in at one end. `now` never decreases.
+
+        Args:
+          unfinished_checksum: the TCP checksum covers the pseudo-header only. Corruption then hits the addresses, since
+            anywhere else nobody could notice, as on no real path.
+        """
+        passage = Passage([], [])
+        at = self._transmitted(len(packet), now)
+        if at is None:
+            passage.deeds.append(("dropped", "queue full"))
+            return passage
+        if self._happens(self.loss):
+            passage.deeds.append(("dropped", "lost"))
+            return passage
+        at += self.delay
+        copies = 1
+        if self._happens(self.duplication):
+            passage.deeds.append(("duplicated", ""))
+            copies = 2
+        if self._happens(self.reordering):
+            passage.deeds.append(("delayed", f"{self.reordering_delay:g} s"))
+            at += self.reordering_delay
+        if self._happens(self.corruption):
+            passage.deeds.append(("corrupted", ""))
+            packet = self._corrupted(packet, unfinished_checksum)
+        passage.arrivals.extend([(at, packet)] * copies)
+        return passage
+
+    def _happens(self, probability: float) -> bool:
+        return probability > 0 and self._random.random() < probability
+
+    def _transmitted(self, octets: int, now: float) -> float | None:
+        """When the last bit has left, or None if the queue has no room."""
+        if self.rate == inf:
+            return now
+        while self._waiting and self._waiting[0][0] <= now:
+            self._waiting_octets -= self._waiting.popleft()[1]
+        begins = max(now, self._free_at)
+        if begins > now:
+            if len(self._waiting) >= self.queue_packets or self._waiting_octets + octets > self.queue_octets:
+                return None
+            self._waiting.append((begins, octets))
+            self._waiting_octets += octets
+        self._free_at = begins + octets * 8 / self.rate
+        return self._free_at
+
+    def _corrupted(self, packet: bytes, unfinished_checksum: bool) -> bytes:
+        first, end = 0, len(packet)
+        if unfinished_checksum:
+            first, end = (12, 20) if packet[0] >> 4 == 4 else (8, 40)
+        bit = self._random.randrange(first * 8, end * 8)
+        octets = bytearray(packet)
+        octets[bit // 8] ^= 1 << bit % 8
+        return bytes(octets)
+
+
+class Agenda(Generic[T]):
+    """Things that are due at some time each; those due at one time keep their order. One task at a time may wait."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, T]] = []
+        self._order = count()
+        self._alarm = trio.CancelScope()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, time: float, thing: T) -> None:
+        heappush(self._heap, (time, next(self._order), thing))
+        if time < self._alarm.deadline:
+            self._alarm.deadline = time
+
+    def take(self, now: float) -> list[T]:
+        """Remove what is due at *now*, in order."""
+        due = []
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heappop(self._heap)[2])
+        return due
+
+    def alarm(self) -> trio.CancelScope:
+        """A new scope that is cancelled as soon as something is due, even what is added later."""
+        self._alarm = trio.CancelScope(deadline=self._heap[0][0] if self._heap else inf)
+        return self._alarm
+
+    def ring(self) -> None:
+        """Cancel the present alarm ahead of time."""
+        self._alarm.cancel()
