@@ -49,6 +49,7 @@ def start_congestion_control(tcb: Tcb) -> None:
     """The handshake is done and SMSS is known. A SYN that was lost leaves one segment for a first window (RFC 5681,
     3.1), and 3 s for the RTO (RFC 6298, 5.7)."""
     smss = tcb.smss
+    tcb.recovery.recover = tcb.snd.iss  # what was known of the loss of a SYN says nothing of the text
     first = tcb.config.initial_window or min(10 * smss, max(2 * smss, 14600))
     if tcb.retransmissions:
         first = smss
@@ -79,13 +80,14 @@ def update_window(tcb: Tcb, seg: Segment, now: float) -> None:
     snd = tcb.snd
     if seg.ack < snd.una or not (snd.wl1 < seg.seq or (snd.wl1 == seg.seq and snd.wl2 <= seg.ack)):
         return
+    was_open = snd.wnd > 0
     snd.wnd = seg.wnd if seg.flags & SYN else seg.wnd << snd.scale
     snd.wl1, snd.wl2 = seg.seq, seg.ack
     snd.max_wnd = max(snd.max_wnd, snd.wnd)
+    if was_open is not (snd.wnd > 0):
+        tcb.timers.persist = NEVER  # a closed and a narrow window are probed at different intervals
     if snd.wnd:
         tcb.probes = 0
-        if tcb.recovery.lost_octets == tcb.flight_size:
-            tcb.timers.persist = NEVER
     elif snd.una < tcb.end:
         tcb.timers.user = now + patience(tcb)  # the peer is alive and asks us to wait, for however long (MUST-37)
 

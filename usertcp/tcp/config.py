@@ -42,7 +42,7 @@ class Config:
 
     # What is offered in the SYN
     mss: int | None = None
-    """Maximum segment size to announce. None: what fits the link's MTU (RFC 9293, 3.7.1, MUST-67)."""
+    """Maximum segment size to announce, at least 64. None: what fits the link's MTU (RFC 9293, 3.7.1, MUST-67)."""
     window_scaling: bool = True
     """RFC 7323, 2."""
     timestamps: bool = True
@@ -75,6 +75,8 @@ class Config:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:
             raise ValueError("rto_min must be positive and at most rto_max, rto_initial positive")
+        if self.mss is not None and self.mss < 64:
+            raise ValueError("mss must leave room for text beside 40 octets of options: at least 64")
         if self.receive_buffer < 1 or self.send_buffer < 1:
             raise ValueError("buffers hold at least one octet")
         low, high = self.port_range

@@ -13,9 +13,9 @@ def text_accepted(tcb: Tcb, seg: Segment, now: float) -> None:
     pushed one is the tail of what the peer has to say for now: its Nagle algorithm may be holding the next one until
     we acknowledge, so delaying would cost the exchange the whole delay.
     """
-    full_sized = len(seg.data) >= tcb.rcv.mss - (TIMESTAMPS_OCTETS if tcb.timestamps.enabled else 0)
+    full = tcb.rcv.mss - (TIMESTAMPS_OCTETS if tcb.timestamps.enabled else 0)
     owed = tcb.rcv.nxt - tcb.rcv.acked
-    if not tcb.config.delayed_ack or not full_sized or seg.flags & PSH or owed >= 2 * len(seg.data):
+    if not tcb.config.delayed_ack or len(seg.data) < full or seg.flags & PSH or owed >= 2 * full:
         tcb.ack_now = True
     elif tcb.timers.delayed_ack == NEVER:
         tcb.timers.delayed_ack = now + tcb.config.delayed_ack

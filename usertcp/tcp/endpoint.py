@@ -118,8 +118,8 @@ class Endpoint:
         """A local port for an active OPEN (RFC 6056). Raises PortInUse when all are taken toward that remote socket."""
 
         def in_use(port: int) -> bool:
-            taken = Flow(local, port, remote, remote_port) in self.connections
-            return taken or self._listener(local, port) is not None
+            taken = self._find(Flow(local, port, remote, remote_port))
+            return taken is not None or self._listener(local, port) is not None
 
         return self._ports.choose(local, remote, remote_port, in_use)
 
@@ -132,8 +132,8 @@ class Endpoint:
         """
         if not valid(flow):
             raise InvalidAddress(f"{flow.local} port {flow.local_port} to {flow.remote} port {flow.remote_port}")
-        if flow in self.connections:
-            raise ConnectionAlreadyExists(f"in {self.connections[flow].state}")
+        if (conn := self._find(flow)) is not None:
+            raise ConnectionAlreadyExists(f"in {conn.state}")
         conn = self._connection(flow, config or self.config, isn(self._secret, flow, now))
         conn.open(now)
         self.connections[flow] = conn
@@ -163,9 +163,7 @@ class Endpoint:
 
     def segment_arrives(self, flow: Flow, seg: Segment, now: float) -> None:
         """Hand a segment to its connection, or to a listener, or answer that there is neither."""
-        conn = self.connections.get(flow)
-        if conn is not None and conn.state in GONE:
-            conn = None  # ended by an earlier segment of this batch
+        conn = self._find(flow)
         listener = self._listener(flow.local, flow.local_port)
         if conn is not None and not self._gives_way(conn, listener, seg):
             conn.segment_arrives(seg, now)
@@ -180,7 +178,7 @@ class Endpoint:
     def icmp_arrives(self, message: icmp.Message, now: float) -> None:
         """Hand an ICMP error to the connection that it quotes. What quotes none of ours is discarded, and so is
         Source Quench."""
-        conn = self.connections.get(message.flow)
+        conn = self._find(message.flow)
         if conn is None or (message.version, message.type) == icmp.SOURCE_QUENCH:
             self.counters["ICMP ignored"] += 1
             return
@@ -240,6 +238,11 @@ class Endpoint:
             timestamp_offset=timestamp_offset(self._secret, flow),
             tracer=self._tracer,
         )
+
+    def _find(self, flow: Flow) -> Connection | None:
+        """The connection of a pair of sockets. One that has ended waits in the table for `output`, but is no more."""
+        conn = self.connections.get(flow)
+        return conn if conn is not None and conn.state not in GONE else None
 
     def _listener(self, local: str, port: int) -> Listener | None:
         return self._listeners.get((local, port)) or self._listeners.get(("", port))

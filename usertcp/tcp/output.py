@@ -23,7 +23,8 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         sent(tcb, reply, now)
     if tcb.reset_owed:
         tcb.reset_owed = False
-        out.append(sent(tcb, Segment(wrap(tcb.snd.nxt), 0, RST), now))
+        options = Options(timestamps=timestamps.option(tcb, now))
+        out.append(sent(tcb, Segment(wrap(tcb.snd.nxt), 0, RST, options=options), now))
     if tcb.state in (State.CLOSED, State.LISTEN):
         tcb.ack_now = False
         return out
@@ -33,6 +34,7 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
         arm_timers(tcb, now)
+    tcb.probe_owed = False
     if tcb.ack_now:
         out.append(segment(tcb, acceptable_seq(tcb), ACK, b"", now))
     return out
@@ -57,7 +59,6 @@ def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
         if recovery.lost >= limit or not (syn or within):
             return
         tcb.counters["segments retransmitted"] += 1
-        tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
         out.append(segment_at(tcb, recovery.lost, limit, now))
         recovery.on_resent(recovery.lost + out[-1].len)
 
@@ -88,11 +89,10 @@ def probe(tcb: Tcb, now: float, out: list[Segment]) -> None:
     """Send one octet into a closed window, or into an open one what the silly-window rules held back (3.8.6.1,
     3.8.6.2.1)."""
     snd, recovery = tcb.snd, tcb.recovery
-    tcb.probe_owed = False
     position = recovery.lost if recovery.lost_octets else snd.nxt
     out.append(segment_at(tcb, position, max(snd.una + snd.wnd, position + 1), now))
     if snd.wnd:
-        recovery.on_resent(snd.nxt)
+        recovery.on_resent(position + out[-1].len)
     else:
         tcb.counters["window probes"] += 1
         recovery.on_probe(snd.una, snd.nxt)
@@ -146,7 +146,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     SYN comes first, then text, then FIN, which the last text carries. Only where *limit* allows is something left out.
     """
     snd = tcb.snd
-    new = position == snd.nxt
+    again = position < snd.nxt
     if position == snd.iss:
         seg = segment(tcb, position, SYN if tcb.state is State.SYN_SENT else SYN | ACK, b"", now)
     else:
@@ -159,7 +159,9 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
             flags |= FIN
         seg = segment(tcb, position, flags, data, now)
     snd.nxt = max(snd.nxt, position + seg.len)
-    if new and tcb.timed is None:
+    if again:
+        tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
+    elif tcb.timed is None:
         tcb.timed = (snd.nxt, now)
     tcb.last_sent = now
     return seg
@@ -169,7 +171,7 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
     """Fill in what every segment carries: acknowledgment, window, options. It settles whatever acknowledgment was
     owed."""
     rcv = tcb.rcv
-    retransmission = position < tcb.snd.nxt
+    retransmission = position < tcb.snd.nxt and bool(data or flags & (SYN | FIN))
     if flags & SYN:
         options = syn_options(tcb, now)
         wnd = window.offer_in_syn(tcb)

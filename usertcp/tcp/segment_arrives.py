@@ -152,10 +152,7 @@ def refuse(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.timers.time_wait = now + 2 * tcb.config.msl
         tcb.ack_now = True
         raise Discard("the same FIN again: acknowledged, 2 MSL begin anew")
-    if seg.len or seg.seq == tcb.rcv.nxt - 1:  # text, or the form of keep-alives and of other stacks' window probes
-        tcb.ack_now = True
-    else:
-        challenge_ack.send(tcb, now)
+    challenge_ack.answer(tcb, seg, now)
     raise Discard("outside the receive window")
 
 

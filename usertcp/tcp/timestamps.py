@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from usertcp.tcp import challenge_ack
 from usertcp.tcp.segment import RST, Segment
 from usertcp.tcp.sequence import HALF, MASK
 from usertcp.tcp.tcb import Discard, Tcb
@@ -35,13 +36,15 @@ def check(tcb: Tcb, seg: Segment, now: float) -> None:
     if older(seg.options.timestamps[0], state.recent) and now - state.recent_at < VOID_AFTER:
         if not seg.len and tcb.snd.una - tcb.snd.max_wnd <= seg.ack <= tcb.snd.una:
             raise Discard("acknowledgment overtaken by a later one")  # an answer would be a duplicate ACK to the peer
-        tcb.ack_now = True
+        challenge_ack.answer(tcb, seg, now)
         raise Discard("timestamp older than the last one (PAWS)")
 
 
 def remember(tcb: Tcb, seg: Segment, now: float) -> None:
     """Take TSval as TS.Recent if the segment covers Last.ACK.sent (RFC 7323, 4.3, and 5.3, R3)."""
-    if tcb.timestamps.enabled and seg.options.timestamps is not None and seg.seq <= tcb.rcv.acked:
+    if not tcb.timestamps.enabled or seg.options.timestamps is None or seg.flags & RST:
+        return  # nothing is learned from a RST (RFC 7323, 5.2)
+    if seg.seq <= tcb.rcv.acked:
         tcb.timestamps.recent = seg.options.timestamps[0]
         tcb.timestamps.recent_at = now
 

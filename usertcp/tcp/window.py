@@ -56,7 +56,7 @@ def update_owed(tcb: Tcb) -> bool:
     wnd = tcb.rcv.wnd
     gain = target(tcb) - tcb.rcv.edge
     buffer = tcb.config.receive_buffer
-    return wnd < buffer // 2 and gain >= min(buffer // 2, tcb.snd.mss) and gain >= wnd
+    return 2 * wnd < buffer and gain >= min(buffer // 2, tcb.snd.mss) and gain >= wnd
 
 
 def usable(tcb: Tcb) -> int:
