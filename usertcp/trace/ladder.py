@@ -176,15 +176,15 @@ class _Ladder:
             self._begun = False
         if row.seg and not row.injected:
             self._numbers.note(row.seg, ours=row.kind == "out")
+        if not self._begun:
+            self._begun = True
+            lines.append(self._beginning(row))
         peer = self._peer_after(row)
         if not row.plain or peer or time - self._last > PAUSE:
             lines += self.unfold()
         self._last = time
         if row.plain and not peer and self._fold(row):
             return lines
-        if not self._begun:
-            self._begun = True
-            lines.append(self._beginning(row))
         sentences = self.settings.explainer.sentences(row) if self.settings.explainer else []
         return lines + self._pen.rung(row, f"{time:.3f}"[:TIME], peer, sentences)
 
@@ -204,6 +204,7 @@ class _Ladder:
             row.states.pop(0)
         ours = str(row.states[0][0]) if row.states else ""
         before, self.rows.peer_before = self.rows.peer_before or "", None
+        self._peer = before
         return self._pen.line("", ours, "", before)
 
     def _peer_after(self, row: Row) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usertcp.tcp.segment import SYN, Segment
+from usertcp.tcp.segment import ACK, SYN, Segment
 from usertcp.tcp.sequence import unwrap
 
 MAX_SCALE = 14
@@ -42,6 +42,8 @@ class Numbers:
         side, other = self._sides(ours)
         if side.isn is None:
             side.isn = seg.seq if seg.flags & SYN else seg.seq - 1
+        if other.isn is None and seg.flags & ACK:
+            other.isn = seg.ack - 1
         if seg.flags & SYN:
             side.scale = seg.options.window_scale
         if seg.options.timestamps:
