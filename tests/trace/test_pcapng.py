@@ -103,7 +103,7 @@ def test_tshark_finds_nothing_malformed_and_nothing_remarkable_in_a_clean_connec
     flow: Flow, tmp_path: Path
 ) -> None:
     path = written(clean_connection(flow), tmp_path / "a.pcapng")
-    assert len(tshark(path, "tcp")) == 9
+    assert len(tshark(path, "tcp")) == 10
     assert tshark(path, REMARKABLE) == []
 
 
