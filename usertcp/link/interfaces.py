@@ -6,11 +6,14 @@ import fcntl
 import ipaddress
 import socket
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 SIOCGIFFLAGS, SIOCGIFMTU = 0x8913, 0x8921
 IFF_UP = 0x1
 IFNAMSIZ = 16
+PROC_NET = Path("/proc/thread-self/net")
+"""/proc/net is the main thread's namespace; this is ours."""
 
 
 def mtu(name: str) -> int:
@@ -43,8 +46,18 @@ def scope_id(own: str) -> int:
     """
     address = ipaddress.ip_address(own)
     if address.is_link_local and address.version == 6:
-        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+        for line in (PROC_NET / "if_inet6").read_text().splitlines():
             octets, index, *_ = line.split()
             if octets == address.packed.hex():
                 return int(index, 16)
     return 0
+
+
+def local_addresses() -> frozenset[str]:
+    """Every address of this machine, of both families, except that 127.0.0.1 stands for all of 127/8."""
+    lines = (PROC_NET / "fib_trie").read_text().splitlines()
+    # An address stands in the line before the one that says what it is: "|-- 192.0.2.1", "/32 host LOCAL".
+    ipv4 = {before.split()[-1] for before, line in pairwise(lines) if "/32 host LOCAL" in line}
+    table = PROC_NET / "if_inet6"
+    lines = table.read_text().splitlines() if table.exists() else []
+    return frozenset(ipv4 | {str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0]))) for line in lines})

@@ -54,5 +54,5 @@ def sweep(command: str) -> None:
     """Delete the rules in OUTPUT whose owner is gone."""
     for rule in run(command, "-S", "OUTPUT").splitlines():
         tag = re.search(r"--comment (usertcp-[0-9a-f]+)", rule)
-        if tag and f"@{tag[1]}\n" not in Path("/proc/net/unix").read_text():
+        if tag and f"@{tag[1]}\n" not in Path("/proc/thread-self/net/unix").read_text():
             run(command, "-D", *rule.split()[1:])

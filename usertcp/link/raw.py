@@ -27,7 +27,7 @@ from scapy.supersocket import L3RawSocket, SuperSocket
 
 from usertcp.errors import HostUnreachable, SetupError
 from usertcp.link import Link, packet_filter
-from usertcp.link.interfaces import scope_id, smallest_mtu
+from usertcp.link.interfaces import local_addresses, scope_id, smallest_mtu
 from usertcp.link.reservation import Reservations
 from usertcp.link.rst_guard import MARK, Guard, open_guard
 
@@ -72,7 +72,7 @@ class RawLink(Link):
     beside_kernel = True
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter(sent=0, received=0)
         self._buffer = memoryview(bytearray(LARGEST_LINK_HEADER + LARGEST_PACKET))
         self._sockets = list(raw_sockets())
         self._outs = {sock.outs.family: sock.outs for sock in self._sockets}
@@ -82,7 +82,7 @@ class RawLink(Link):
             self._readable.register(sock, select.EPOLLIN)
         self._address_changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
         self._address_changes.bind((0, ADDRESS_CHANGES))
-        self._is_local: dict[str, bool] = {}
+        self._addresses: frozenset[str] = frozenset()
         self._reservations = Reservations()
         self._guard: Guard | None = None
         self.mtu = min(smallest_mtu(), LARGEST_PACKET)
@@ -133,13 +133,12 @@ class RawLink(Link):
             return min(sock.getsockopt(level, option), LARGEST_PACKET)
 
     def is_local(self, address: str) -> bool:
-        self._forget_changed_addresses()
-        if address not in self._is_local:
-            # All of 127/8 is ours, though packets to it come from 127.0.0.1.
-            self._is_local[address] = address.startswith("127.") or super().is_local(address)
-        return self._is_local[address]
+        self._forget_addresses_that_changed()
+        if not self._addresses:
+            self._addresses = local_addresses()
+        return address in self._addresses or address.startswith("127.")
 
-    def _forget_changed_addresses(self) -> None:
+    def _forget_addresses_that_changed(self) -> None:
         while True:
             try:
                 self._address_changes.recv(1 << 16)
@@ -147,7 +146,7 @@ class RawLink(Link):
                 return
             except OSError:
                 pass  # ENOBUFS: so many changes that some were lost.
-            self._is_local.clear()
+            self._addresses = frozenset()
 
     @contextmanager
     def claim(self, local: str, port: int, remote: str = "") -> Iterator[None]:
@@ -238,8 +237,10 @@ def connected(remote: str) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in remote else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
-            socket.inet_pton(family, remote.partition("%")[0])  # A name would be looked up in the DNS.
-            sock.connect((remote, 9))
+            address, _, interface = remote.partition("%")
+            socket.inet_pton(family, address)  # A name would be looked up in the DNS.
+            scope = socket.if_nametoindex(interface) if interface else 0
+            sock.connect((address, 9, 0, scope) if family == socket.AF_INET6 else (address, 9))
         except OSError as error:
             raise HostUnreachable(f"{remote}: {os.strerror(error.errno) if error.errno else error}") from None
         yield sock

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from usertcp.errors import InvalidAddress, PortInUse, SetupError
-from usertcp.link.interfaces import scope_id
+from usertcp.link.interfaces import PROC_NET, scope_id
 
 TCP_STATES = (
     "?", "ESTABLISHED", "SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSED", "CLOSE-WAIT",
@@ -87,10 +87,8 @@ def refusal(error: OSError, local: str, port: int) -> Exception:
 
 def holders(port: int) -> Iterator[str]:
     """What the kernel has at a local port: one "LISTEN, process 812 (nginx)" per socket that says."""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        if not Path(table).exists():
-            continue
-        for line in Path(table).read_text().splitlines()[1:]:
+    for table in (PROC_NET / "tcp", PROC_NET / "tcp6"):
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
             _, local, _, state, _, _, _, uid, _, inode, *_ = line.split()
             if int(local.rpartition(":")[2], 16) == port:
                 yield f"{TCP_STATES[int(state, 16)]}, {process_of(inode) or f'user {uid}'}"
