@@ -1,5 +1,6 @@
 """The kernel's RSTs stay in, and nothing stays behind: from Python and by scripts/rst-guard."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("here")]
 
 PORT, OTHER_PORT = 61234, 61235
 CAP_NET_ADMIN = 12
+CLONE_NEWUSER = 0x10000000
 HOSTS = ["127.0.0.1", "::1"]
 GUARDS = [NftablesGuard, IptablesGuard]
 
@@ -276,6 +278,7 @@ def test_help_is_no_error(script: Script) -> None:
 
 
 def test_an_ordinary_user_is_told_what_is_missing(script: Script) -> None:
-    done = script("up", user=65534, group=65534, extra_groups=[])
+    # In a user namespace that maps nobody, one is nobody.
+    done = script("up", preexec_fn=lambda: ctypes.CDLL(None).unshare(CLONE_NEWUSER))
     assert done.returncode == 1
     assert "sudo" in done.stderr
