@@ -1,1 +1,55 @@
 """A TCP endpoint (RFC 9293) that lives in a Python process."""
+
+from usertcp.errors import (
+    ConnectionAborted,
+    ConnectionAlreadyExists,
+    ConnectionClosing,
+    ConnectionDoesNotExist,
+    ConnectionRefused,
+    ConnectionReset,
+    ConnectionTimedOut,
+    HostUnreachable,
+    InvalidAddress,
+    MalformedPacket,
+    PortInUse,
+    SetupError,
+    TcpError,
+)
+from usertcp.link import Link
+from usertcp.runtime.default import open_tcp_stream, serve_tcp
+from usertcp.runtime.listener import TcpListener
+from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.stream import TcpStream
+from usertcp.tcp.config import Config
+from usertcp.tcp.segment import Flow
+from usertcp.tcp.state import State
+from usertcp.tcp.status import Status
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "ConnectionAborted",
+    "ConnectionAlreadyExists",
+    "ConnectionClosing",
+    "ConnectionDoesNotExist",
+    "ConnectionRefused",
+    "ConnectionReset",
+    "ConnectionTimedOut",
+    "Flow",
+    "HostUnreachable",
+    "InvalidAddress",
+    "Link",
+    "MalformedPacket",
+    "PortInUse",
+    "SetupError",
+    "Stack",
+    "State",
+    "Status",
+    "TcpError",
+    "TcpListener",
+    "TcpStream",
+    "open_stack",
+    "open_tcp_stream",
+    "serve_tcp",
+]

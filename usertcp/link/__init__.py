@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -106,3 +107,16 @@ class Link(ABC):
     def counters(self) -> dict[str, int]:
         """What the link sent, received and dropped since it was made: name to count."""
         return {}
+
+
+def canonical(address: str) -> str:
+    """An address of either family as `socket.inet_ntop` writes it.
+
+    Raises:
+      ValueError: it is none.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.inet_ntop(family, socket.inet_pton(family, address))
+    except (OSError, ValueError):
+        raise ValueError(f"not an IP address: {address!r}") from None

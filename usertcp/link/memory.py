@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import trio
 
 from usertcp.errors import HostUnreachable
-from usertcp.link import Direction, Link, Watcher
+from usertcp.link import Direction, Link, Watcher, canonical
 from usertcp.link.path import Agenda, Passage, Path
 
 MOST_UNDER_WAY = 100_000
@@ -115,16 +114,3 @@ def memory_links(
     ]
     ends[0].peer, ends[1].peer = ends[1], ends[0]
     return ends[0], ends[1]
-
-
-def canonical(address: str) -> str:
-    """An address as `socket.inet_ntop` writes it.
-
-    Raises:
-      ValueError: it is none.
-    """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        return socket.inet_ntop(family, socket.inet_pton(family, address))
-    except OSError:
-        raise ValueError(f"not an IP address: {address!r}") from None

@@ -1,0 +1,106 @@
+"""From the name of a host to a connection, by the fastest of its addresses (RFC 8305, as Trio does it)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+
+import trio
+
+from usertcp.errors import ConnectionAborted, InvalidAddress, TcpError
+from usertcp.link import canonical
+from usertcp.runtime.stream import TcpStream
+from usertcp.runtime.waiting import Changes
+from usertcp.tcp.state import State
+
+STAGGER = 0.25
+"""Seconds until the next address is tried beside those that have not answered."""
+
+PENDING = (State.SYN_SENT, State.SYN_RECEIVED)
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, in the order in which to try them. Always a checkpoint.
+
+    Raises:
+      OSError: there is no such host.
+      InvalidAddress: there is no such port.
+    """
+    if not 0 <= port < 65536:
+        raise InvalidAddress(f"port {port}")
+    try:
+        addresses = [canonical(host)]
+    except ValueError:
+        found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+        return alternated(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+    await trio.lowlevel.checkpoint()
+    return addresses
+
+
+def alternated(addresses: list[str]) -> list[str]:
+    """The same, but with the first of the other family in second place (RFC 6555, 5.4)."""
+    for index, address in enumerate(addresses):
+        if (":" in address) != (":" in addresses[0]):
+            return [addresses[0], address, *addresses[1:index], *addresses[index + 1 :]]
+    return addresses
+
+
+async def connect(
+    addresses: list[str], attempt: Callable[[str, Changes], TcpStream], name: str, stagger: float
+) -> TcpStream:
+    """The first connection to be established, of those that *attempt* begins. All others are aborted.
+
+    No task is needed for an attempt: one waits for all of them.
+
+    Raises:
+      TcpError: all have failed. See `Stack.open_tcp_stream`.
+    """
+    changes = Changes()
+    attempts: dict[str, TcpStream] = {}
+    not_begun: dict[str, OSError] = {}
+
+    def winner() -> TcpStream | None:
+        return next((s for s in attempts.values() if s.state not in (*PENDING, State.CLOSED)), None)
+
+    def may_go_on() -> bool:
+        latest = next(reversed(attempts.values()))
+        return latest.state not in PENDING or winner() is not None
+
+    def decided() -> bool:
+        return winner() is not None or not any(s.state in PENDING for s in attempts.values())
+
+    established = None
+    try:
+        for address in addresses:
+            try:
+                attempts[address] = attempt(address, changes)
+            except OSError as error:  # No route, no port.
+                not_begun[address] = error
+                continue
+            with trio.move_on_after(stagger if address != addresses[-1] else inf):
+                await changes.until(may_go_on)
+            if winner() is not None:
+                break
+        else:
+            await changes.until(decided)
+        established = winner()
+    finally:
+        for stream in attempts.values():
+            if stream is not established:
+                stream.abort()
+    if established is None:
+        failed = {address: stream.error or ConnectionAborted() for address, stream in attempts.items()}
+        raise one_for_all(failed or not_begun, name)
+    return established
+
+
+def one_for_all(errors: Mapping[str, OSError], name: str) -> OSError:
+    """One error for all addresses: the only one there is, or one of the type that all have, if they have."""
+    if len(errors) == 1:
+        return next(iter(errors.values()))
+    text = f"{name}: " + "; ".join(f"{address}: {error.strerror or error}" for address, error in errors.items())
+    [kind, *others] = {type(error) for error in errors.values()}
+    alike = not others and issubclass(kind, TcpError)
+    error = kind(text) if alike else TcpError(text)
+    error.__cause__ = ExceptionGroup(text, list(errors.values()))
+    return error

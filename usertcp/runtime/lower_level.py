@@ -1,0 +1,145 @@
+"""Between the core and the link: packets to segments and back, and when (RFC 9293, 3.9.2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NoReturn
+
+import trio
+
+from usertcp.errors import HostUnreachable, MalformedPacket
+from usertcp.ip.fragments import Reassembler
+from usertcp.link import Deed, Direction, Link
+from usertcp.runtime.claims import Claims
+from usertcp.runtime.waiting import Changes
+from usertcp.tcp.config import Config
+from usertcp.tcp.connection import Connection
+from usertcp.tcp.endpoint import Endpoint
+from usertcp.tcp.events import PacketDiscarded, PacketIn, PacketOut, PathEvent, Tracer
+from usertcp.tcp.segment import Flow, Segment
+from usertcp.wire import Codec, IcmpError, ports
+
+HEADERS, HEADERS_V6 = 20 + 20, 40 + 20
+"""Octets of IP and TCP headers without options: what the MTU has and the MSS has not (RFC 9293, 3.7.1)."""
+
+
+class LowerLevel:
+    """An `Endpoint` on a link: takes its segments there, brings it those that arrive, and wakes it at its deadline."""
+
+    def __init__(self, link: Link, config: Config, codec: Codec, secret: bytes, tracer: Tracer | None) -> None:
+        self.link = link
+        self.endpoint = Endpoint(config, secret, mss=self._mss, answers=self._speaks_for, tracer=tracer)
+        self.claims = Claims(link)
+        self.changes = Changes()
+        """Segments came, went or timed out."""
+        self.failure: Exception | None = None
+        """What ended `run`."""
+        self._codec = codec
+        self._tracer = tracer
+        self._reassembler = Reassembler()
+        self._counters = Counter(checksum=0, malformed=0, not_ours=0)
+        self._wait = trio.CancelScope()
+        if tracer is not None:
+            link.watch(self._trace_deed)
+
+    def transmit(self, conn: Connection | None = None) -> None:
+        """Send all that is due, by *conn* too, with which something was done; and be woken in time for what comes next.
+
+        Called in the task that did something, so that no other needs to run before its segments are on their way.
+
+        Raises:
+          SetupError: see `Link.send`.
+        """
+        now = trio.current_time()
+        if conn is not None:
+            self.endpoint.touch(conn)
+        for flow, seg in self.endpoint.output(now):
+            packet = self._codec.encode(flow, seg)
+            if self._tracer is not None:
+                self._tracer(PacketOut(now, packet))
+            self.link.send(packet)
+        deadline = self.endpoint.deadline
+        if deadline < self._wait.deadline:
+            self._wait.deadline = deadline
+        self.changes.changed()
+
+    async def run(self) -> NoReturn:
+        """Take packets from the link and run timers, for ever: the one task of a stack.
+
+        Raises:
+          SetupError: see `Link.send`.
+          trio.ClosedResourceError: the link was closed.
+        """
+        try:
+            await self._run()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    async def _run(self) -> NoReturn:
+        while True:
+            packets: Sequence[bytes] = ()
+            with trio.CancelScope(deadline=self.endpoint.deadline) as self._wait:
+                packets = await self.link.receive()
+            now = trio.current_time()
+            for packet in packets:
+                self._arrives(packet, now)
+            self.endpoint.timeouts(now)
+            self.transmit()  # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
+
+    def counters(self) -> dict[str, int]:
+        """What arrived and what became of it, in the link, here and in the core: name to count."""
+        counters = Counter(self._counters)
+        for more in self._reassembler.counters(), self.endpoint.counters, self.link.counters():
+            counters.update(more)
+        return dict(counters)
+
+    def _arrives(self, packet: bytes, now: float) -> None:
+        look = ports(packet)
+        if look is None or (look.destination and not self._speaks_for_port(look.destination)):
+            self._counters["not_ours"] += 1
+            return
+        try:
+            whole = self._reassembler.add(packet, now)
+            content = self._codec.decode(whole, unfinished_checksum=self.link.unfinished_checksums) if whole else None
+        except MalformedPacket as error:
+            self._counters["checksum" if "checksum" in str(error) else "malformed"] += 1
+            if self._tracer is not None:
+                self._tracer(PacketDiscarded(now, packet, str(error)))
+            return
+        if whole is not None and not self._is_ours(content):
+            self._counters["not_ours"] += 1
+            return
+        if self._tracer is not None:
+            self._tracer(PacketIn(now, packet))
+        if isinstance(content, IcmpError):
+            self.endpoint.icmp_arrives(content, now)
+        elif content is not None:
+            self.endpoint.segment_arrives(*content, now)
+
+    def _is_ours(self, content: tuple[Flow, Segment] | IcmpError | None) -> bool:
+        if content is None:
+            return False
+        flow = content.flow if isinstance(content, IcmpError) else content[0]
+        if flow in self.endpoint.connections:
+            return True
+        return self.link.is_local(flow.local) and self._speaks_for(flow.local, flow.local_port)
+
+    def _speaks_for(self, local: str, port: int) -> bool:
+        """May we answer for a port where we have no connection? Beside a kernel only for those that it keeps for us."""
+        return not self.link.beside_kernel or self.claims.has(local, port)
+
+    def _speaks_for_port(self, port: int) -> bool:
+        return not self.link.beside_kernel or self.claims.has_port(port)
+
+    def _mss(self, remote: str) -> int:
+        try:
+            mtu = self.link.mtu_to(remote)
+        except HostUnreachable:  # A SYN can come from where no route leads back.
+            mtu = self.link.mtu
+        return mtu - (HEADERS_V6 if ":" in remote else HEADERS)
+
+    def _trace_deed(self, packet: bytes, direction: Direction, deed: Deed, detail: str) -> None:
+        if self._tracer is not None:
+            self._tracer(PathEvent(trio.current_time(), packet, direction, deed, detail))

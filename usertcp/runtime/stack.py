@@ -1,0 +1,301 @@
+"""What a user has of a stack: OPEN, active and passive, and its end (RFC 9293, 3.9.1)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
+
+import trio
+
+from usertcp.errors import InvalidAddress, SetupError
+from usertcp.link import Link
+from usertcp.runtime.claims import Claim
+from usertcp.runtime.connect import STAGGER, connect, resolve
+from usertcp.runtime.listener import TcpListener
+from usertcp.runtime.lower_level import LowerLevel
+from usertcp.runtime.stream import TcpStream
+from usertcp.runtime.waiting import Changes
+from usertcp.tcp.config import Config
+from usertcp.tcp.connection import Connection
+from usertcp.tcp.endpoint import Listener
+from usertcp.tcp.events import Tracer
+from usertcp.tcp.segment import Flow
+from usertcp.tcp.state import State
+from usertcp.wire import Codec
+
+OVER = (State.TIME_WAIT, State.CLOSED)
+"""Both ends have sent and acknowledged everything, or given up."""
+
+
+class Stack:
+    """A TCP endpoint on a link. Made by `open_stack`."""
+
+    def __init__(self, lower: LowerLevel, config: Config) -> None:
+        self.config = config
+        self.endpoint = lower.endpoint
+        """The core: all connections and listeners. After an event of your own, `transmit`."""
+        self.link = lower.link
+        self.transmit = lower.transmit
+        self.counters = lower.counters
+        self.closed = False
+        """Nothing can be opened any more, and what was open is being closed."""
+        self._lower = lower
+        self._claims = lower.claims
+        self._open: set[TcpStream | TcpListener] = set()
+
+    async def open_tcp_stream(
+        self,
+        host: str,
+        port: int,
+        *,
+        local_port: int | None = None,
+        config: Config | None = None,
+        happy_eyeballs_delay: float = STAGGER,
+    ) -> TcpStream:
+        """Connect to a host; returns when the connection is established (active OPEN; RFC 9293, 3.10.1).
+
+        Its addresses are tried as `trio.open_tcp_stream` does: in turn, the next one when the one before has failed or
+        *happy_eyeballs_delay* seconds have passed; the first to answer wins, the others are aborted.
+
+        Args:
+          host: a name, or an address of either family.
+          local_port: our port; by default a free one, chosen so that it is hard to guess (RFC 6056).
+          config: for this connection; by default the stack's.
+
+        Raises:
+          TcpError: no address could be connected to. If all failed alike, it has the type of that: ConnectionRefused,
+            ConnectionTimedOut, HostUnreachable, PortInUse ... If there are several, its cause is a group of all.
+          OSError: the name could not be resolved.
+          SetupError: the kernel cannot be kept away from the port; the message says what to run.
+          trio.ClosedResourceError: the stack was closed.
+        """
+        addresses = await resolve(host, port)
+
+        def attempt(remote: str, changes: Changes) -> TcpStream:
+            return self._attempt(remote, port, local_port, config, changes)
+
+        return await connect(addresses, attempt, f"{host} port {port}", happy_eyeballs_delay)
+
+    async def open_tcp_listener(
+        self, port: int, host: str | None = None, *, backlog: int | None = None, config: Config | None = None
+    ) -> TcpListener:
+        """Listen for connections (passive OPEN; RFC 9293, 3.10.1).
+
+        Args:
+          port: 0 takes a free one: see `TcpListener.port`.
+          host: a local address, or a name of some; None is every local address of both families.
+          backlog: how many connections may wait to be accepted; by default `Config.backlog`.
+          config: for the connections; by default the stack's.
+
+        Raises:
+          PortInUse: somebody listens there, here or in the kernel.
+          InvalidAddress: *host* is not local.
+          OSError: the name could not be resolved.
+          SetupError: the kernel cannot be kept away from the port; the message says what to run.
+          trio.ClosedResourceError: the stack was closed.
+        """
+        addresses = await resolve(host, port) if host is not None else []
+        local = [address for address in addresses if self.link.is_local(address)]
+        if host is None:
+            await trio.lowlevel.checkpoint()
+            local = [""]
+        if not local:
+            raise InvalidAddress(f"{host} is not local")
+        return self._listen(local, port, backlog, config)
+
+    async def serve_tcp(
+        self,
+        handler: Callable[[TcpStream], Awaitable[object]],
+        port: int,
+        *,
+        host: str | None = None,
+        backlog: int | None = None,
+        config: Config | None = None,
+        handler_nursery: trio.Nursery | None = None,
+        task_status: trio.TaskStatus[list[TcpListener]] = trio.TASK_STATUS_IGNORED,
+    ) -> NoReturn:
+        """Listen, and run ``handler(stream)`` in a task of its own for each connection, until cancelled.
+
+        As with `trio.serve_tcp`, a stream is closed when its handler returns, what a handler raises ends the server,
+        and ``await nursery.start(stack.serve_tcp, handler, port)`` returns a list of the one listener.
+
+        Raises: what `open_tcp_listener` raises.
+        """
+        listener = await self.open_tcp_listener(port, host, backlog=backlog, config=config)
+        await trio.serve_listeners(handler, [listener], handler_nursery=handler_nursery, task_status=task_status)
+
+    async def close(self, linger: float) -> None:
+        """Close all listeners and connections; after *linger* seconds, reset those that the peers have not closed too.
+
+        TIME-WAIT is not waited for. Cancelled, it resets at once.
+        """
+        self.closed = True
+        for each in list(self._open):
+            each.refuse(self._why_closed())
+        left = list(self.endpoint.connections.values())
+        for conn in left:
+            conn.close(trio.current_time(), receive=False)
+            self.endpoint.touch(conn)
+
+        def over() -> bool:
+            while left and left[-1].state in OVER:
+                left.pop()
+            return not left
+
+        try:
+            self.transmit()
+            with trio.move_on_after(linger):
+                await self._lower.changes.until(over)
+        finally:
+            self._reset(left)
+
+    def _reset(self, left: list[Connection]) -> None:
+        """End what has not ended by itself."""
+        for conn in left:
+            if conn.state not in OVER:
+                conn.abort(trio.current_time())
+                self.endpoint.touch(conn)
+        with suppress(SetupError):  # Why we are here, maybe.
+            self.transmit()
+        for each in list(self._open):
+            each.release()
+
+    # What streams and listeners need
+
+    def opened(self, what: TcpStream | TcpListener) -> None:
+        """Remember what is to be told when the stack is closed."""
+        self._open.add(what)
+
+    def forget(self, what: TcpStream | TcpListener) -> None:
+        """It has given its port back."""
+        self._open.discard(what)
+
+    # Opening
+
+    def _attempt(
+        self, remote: str, port: int, local_port: int | None, config: Config | None, changes: Changes
+    ) -> TcpStream:
+        """A connection in SYN-SENT; its SYN is on its way."""
+        self._check_open()
+        local, now = self.link.source_address(remote), trio.current_time()
+
+        def choose() -> int:
+            return self.endpoint.choose_port(local, remote, port, now)
+
+        if local_port is None:
+            local_port, claim = self._claims.take_any(choose, local, remote)
+        else:
+            claim = self._claims.take(local, local_port, remote)
+        try:
+            conn = self.endpoint.open(Flow(local, local_port, remote, port), now, config)
+        except OSError:
+            claim.release()
+            raise
+        stream = TcpStream(self, conn, claim, changes)
+        try:
+            self.transmit()
+        except SetupError:
+            stream.abort()
+            raise
+        return stream
+
+    def _listen(self, addresses: list[str], port: int, backlog: int | None, config: Config | None) -> TcpListener:
+        self._check_open()
+        listeners: dict[Listener, Claim] = {}
+        try:
+            for local in addresses:
+                if port:
+                    claim = self._claims.take(local, port)
+                else:
+                    port, claim = self._claims.take_any(lambda: self._free_port(addresses), local)
+                try:
+                    listeners[self.endpoint.listen(local, port, backlog, config)] = claim
+                except OSError:
+                    claim.release()
+                    raise
+        except BaseException:
+            for listener, claim in listeners.items():
+                listener.close(trio.current_time())
+                claim.release()
+            raise
+        return TcpListener(self, listeners)
+
+    def _free_port(self, addresses: list[str]) -> int:
+        return self.endpoint.choose_port(addresses[0], "", 0, trio.current_time())
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise trio.ClosedResourceError(self._why_closed())
+
+    def _why_closed(self) -> str:
+        failure = self._lower.failure
+        return f"the stack failed: {failure}" if failure else "the stack was closed"
+
+
+@asynccontextmanager
+async def open_stack(
+    link: Link | None = None,
+    config: Config | None = None,
+    *,
+    tracer: Tracer | None = None,
+    codec: Codec | None = None,
+    secret: bytes | None = None,
+    linger: float = 5.0,
+) -> AsyncIterator[Stack]:
+    """A TCP endpoint for as long as the context lasts.
+
+    Args:
+      link: how packets travel; it is closed with the stack. By default `RawLink()`: raw sockets beside the kernel.
+      config: of connections and listeners that bring none of their own.
+      tracer: called with every trace record (`usertcp.tcp.events`), in the order of the events.
+      codec: how segments become octets. By default Scapy beside a kernel, `struct` on other links.
+      secret: 32 octets, from which ports and initial sequence numbers come; random, unless a run is to be repeated.
+      linger: seconds that connections have to close in good order at the end; what is left then is reset.
+
+    Raises:
+      SetupError: the machine does not let us; the message says what to do. Also later, which cancels the body.
+
+    Leaving does not wait for TIME-WAIT.
+    """
+    link = link or raw_link()
+    config = config or Config()
+    try:
+        lower = LowerLevel(link, config, codec or codec_for(link), secret or os.urandom(32), tracer)
+        stack = Stack(lower, config)
+        error: BaseException | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lower.run)
+                try:
+                    yield stack
+                finally:
+                    await stack.close(linger)
+                    nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            error = group.exceptions[0]  # The nursery is ours, so nobody expects its group.
+        if error is not None:
+            raise error
+    finally:
+        link.close()
+
+
+def raw_link() -> Link:
+    """The default link. Imported when it is used, for Scapy takes its time."""
+    from usertcp.link.raw import RawLink
+
+    return RawLink()
+
+
+def codec_for(link: Link) -> Codec:
+    """The default codec: Scapy's where people look at packets."""
+    if link.beside_kernel:
+        from usertcp.wire.scapy import ScapyCodec
+
+        return ScapyCodec()
+    from usertcp.wire.fast import FastCodec
+
+    return FastCodec()

@@ -1,0 +1,204 @@
+"""A connection as a Trio stream."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import TYPE_CHECKING
+
+import trio
+
+from usertcp.errors import ConnectionClosing, TcpError
+from usertcp.runtime.claims import Claim
+from usertcp.runtime.waiting import Changes, OneAtATime
+from usertcp.tcp.connection import Connection
+from usertcp.tcp.segment import Flow
+from usertcp.tcp.state import State
+from usertcp.tcp.status import Status
+
+if TYPE_CHECKING:
+    from usertcp.runtime.stack import Stack
+
+CHUNK = 1 << 16
+"""Octets that `receive_some` returns at most, if the caller does not say."""
+
+
+class TcpStream(trio.abc.HalfCloseableStream):
+    """A TCP connection, with the behaviour of `trio.SocketStream`.
+
+    Made by `Stack.open_tcp_stream` and `TcpListener.accept`. One task may send while another receives.
+    """
+
+    __slots__ = ("_claim", "_closed", "_conn", "_receiving", "_sending", "_stack", "changes")
+
+    def __init__(self, stack: Stack, conn: Connection, claim: Claim, changes: Changes | None = None) -> None:
+        """*claim* is released when the connection is CLOSED."""
+        self.changes = changes or Changes()
+        self._stack = stack
+        self._conn = conn
+        self._claim: Claim | None = claim
+        self._closed = ""
+        """Why calls are refused, if they are."""
+        self._sending = OneAtATime("sending on")
+        self._receiving = OneAtATime("receiving from")
+        conn.on_change = self._changed
+        stack.opened(self)
+
+    # What Trio asks of a stream
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue all of *data* for the peer; returns when the rest of it fits into `Config.send_buffer`.
+
+        If it is cancelled, some of *data* may have been sent.
+
+        Raises:
+          trio.BusyResourceError: another task is sending.
+          trio.ClosedResourceError: after `send_eof`, `aclose` or `abort`, or the stack was closed.
+          trio.BrokenResourceError: the connection has ended; the cause is the `TcpError`.
+        """
+        with self._sending:
+            await trio.lowlevel.checkpoint()
+            rest = memoryview(data).cast("B")
+            while True:
+                rest = rest[self._send(rest) :]
+                if not rest:
+                    return
+                await self.changes.until(self._may_send)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until `send_all` could take at least one octet. Raises what `send_all` raises."""
+        with self._sending:
+            await self.changes.until(self._may_send)
+            self._send(memoryview(b""))
+
+    async def send_eof(self) -> None:
+        """Say that nothing follows: a FIN after all that was sent. Receiving goes on. Idempotent.
+
+        Raises:
+          trio.BusyResourceError: another task is sending.
+          trio.ClosedResourceError: after `aclose` or `abort`, or the stack was closed.
+          trio.BrokenResourceError: the connection has ended in an error.
+        """
+        with self._sending:
+            await trio.lowlevel.checkpoint()
+            self._check_open()
+            if self._conn.error is not None:
+                raise broken(self._conn.error) from self._conn.error
+            self._conn.close(trio.current_time())
+            self._stack.transmit(self._conn)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Wait for octets and return up to *max_bytes* of them (65,536 if None); b"" if the peer has sent its last.
+
+        Raises:
+          trio.BusyResourceError: another task is receiving.
+          trio.ClosedResourceError: after `aclose` or `abort`, or the stack was closed.
+          trio.BrokenResourceError: all was read, and the connection has ended in an error, which is the cause.
+          ValueError: *max_bytes* is below 1.
+        """
+        max_bytes = CHUNK if max_bytes is None else index(max_bytes)
+        if max_bytes < 1:
+            raise ValueError("max_bytes must be at least 1")
+        with self._receiving:
+            await self.changes.until(self._may_receive)
+            self._check_open()
+            try:
+                data = self._conn.receive(max_bytes, trio.current_time())
+            except TcpError as error:
+                raise broken(error) from error
+            self._stack.transmit(self._conn)  # The window may have opened.
+            return data
+
+    async def aclose(self) -> None:
+        """Stop using the connection: a FIN after what was sent, and no more receiving. Idempotent.
+
+        Does not wait for the peer: as a kernel does for a socket, the stack delivers what is left and keeps TIME-WAIT
+        (`wait_closed` waits). If octets from the peer are unread, or more come, they are lost, and it is told so by a
+        RST (RFC 9293, 3.6.1, SHLD-3). Being cancelled changes nothing of this.
+        """
+        if not self._closed:
+            self._conn.close(trio.current_time(), receive=False)
+            self.refuse("the stream was closed")
+            self._stack.transmit(self._conn)
+        await trio.lowlevel.checkpoint()
+
+    # What TCP has beyond that
+
+    def abort(self) -> None:
+        """End the connection at once: a RST to the peer, no TIME-WAIT (ABORT; RFC 9293, 3.10.5). Idempotent."""
+        self._conn.abort(trio.current_time())
+        self.refuse("the connection was aborted")
+        self._stack.transmit(self._conn)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is CLOSED, TIME-WAIT being over, or its stack was closed. Closes nothing itself."""
+        await self.changes.until(lambda: self.state is State.CLOSED or self._stack.closed)
+
+    def status(self) -> Status:
+        """Everything there is to know about the connection now, and after its end (STATUS; RFC 9293, 3.10.6)."""
+        return self._conn.status(trio.current_time())
+
+    @property
+    def flow(self) -> Flow:
+        """Addresses and ports of both ends."""
+        return self._conn.flow
+
+    @property
+    def state(self) -> State:
+        return self._conn.state
+
+    @property
+    def error(self) -> TcpError | None:
+        """Why the connection ended, if it did not end normally."""
+        return self._conn.error
+
+    def __repr__(self) -> str:
+        local, local_port, remote, remote_port = self.flow
+        return f"<TcpStream {local} port {local_port} to {remote} port {remote_port}: {self.state}>"
+
+    # What the stack does with it
+
+    def refuse(self, why: str) -> None:
+        """From now on calls raise ClosedResourceError; those under way do too."""
+        self._closed = self._closed or why
+        self.changes.changed()
+
+    def _changed(self) -> None:
+        if self.state is State.CLOSED:
+            self.release()
+        self.changes.changed()
+
+    def release(self) -> None:
+        """Give the port back."""
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
+            self._stack.forget(self)
+
+    # Inside
+
+    def _may_send(self) -> bool:
+        return bool(self._closed) or self._conn.writable
+
+    def _may_receive(self) -> bool:
+        return bool(self._closed) or self._conn.readable
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError(self._closed)
+
+    def _send(self, data: memoryview) -> int:
+        """SEND, in Trio's exceptions, and transmit."""
+        self._check_open()
+        try:
+            sent = self._conn.send(data, trio.current_time())
+        except ConnectionClosing:
+            raise trio.ClosedResourceError("send_eof was called") from None
+        except TcpError as error:
+            raise broken(error) from error
+        self._stack.transmit(self._conn)
+        return sent
+
+
+def broken(error: TcpError) -> trio.BrokenResourceError:
+    """The exception that Trio has for a connection that ended in an error, to be raised from it."""
+    return trio.BrokenResourceError(str(error))

@@ -1,0 +1,56 @@
+"""How tasks wait for a connection to change, and how they are kept out of each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+
+class Changes:
+    """Something changes now and then, and tasks wait until it is as they want it."""
+
+    __slots__ = ("_waits",)
+
+    def __init__(self) -> None:
+        self._waits: list[tuple[Callable[[], bool], trio.Event]] = []
+
+    def changed(self) -> None:
+        """Wake the tasks whose conditions hold now."""
+        for condition, event in self._waits:
+            if condition():
+                event.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until *condition* holds; it is asked at once and after each change. Always a checkpoint."""
+        if condition():
+            await trio.lowlevel.checkpoint()
+            return
+        wait = condition, trio.Event()
+        self._waits.append(wait)
+        try:
+            await wait[1].wait()
+        finally:
+            self._waits.remove(wait)
+
+
+class OneAtATime:
+    """A context that one task at a time may be in.
+
+    Raises:
+      trio.BusyResourceError: another one is.
+    """
+
+    __slots__ = ("_busy", "_what")
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._busy = False
+
+    def __enter__(self) -> None:
+        if self._busy:
+            raise trio.BusyResourceError(f"another task is {self._what} this stream")
+        self._busy = True
+
+    def __exit__(self, *_: object) -> None:
+        self._busy = False
