@@ -8,7 +8,7 @@ from itertools import cycle
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.tcp.pairs import CLIENT, SERVER, Pair, Path, connected, moment_of
@@ -31,17 +31,17 @@ class Habits:
     """Sizes of the SENDs, over and over."""
     reads: list[int]
     """Sizes of the RECEIVEs; 0 is a pause."""
-    pause: float
-    """Seconds between two looks at the connection."""
     closes_first: bool
     """Close when all is sent, or wait for the peer's end."""
 
 
 class User:
-    """Acts whenever it is woken, and by itself after a pause."""
+    """Acts, and acts again after a pause."""
 
-    def __init__(self, pair: Pair, endpoint: Endpoint, conn: Connection, habits: Habits, seed: int) -> None:
-        self.pair, self.endpoint, self.conn, self.habits = pair, endpoint, conn, habits
+    def __init__(
+        self, pair: Pair, endpoint: Endpoint, conn: Connection, habits: Habits, *, seed: int, pause: float
+    ) -> None:
+        self.pair, self.endpoint, self.conn, self.habits, self.pause = pair, endpoint, conn, habits, pause
         self.text = Random(seed).randbytes(habits.octets)
         self.sent = 0
         self.received = bytearray()
@@ -53,7 +53,7 @@ class User:
         self.act()
         self.endpoint.touch(self.conn)
         if not (self.closed and self.conn.at_eof):
-            self.pair.at(self.pair.now + self.habits.pause, self.wake)
+            self.pair.at(self.pair.now + self.pause, self.wake)
 
     def act(self) -> None:
         now, conn = self.pair.now, self.conn
@@ -77,10 +77,9 @@ def bounded(conn: Connection, config: Config, now: float) -> None:
 
 habits = st.builds(
     Habits,
-    octets=st.integers(0, 6000),
-    writes=st.lists(st.sampled_from([1, 7, 100, 1000, 5000]), min_size=1, max_size=4),
-    reads=st.lists(st.sampled_from([0, 1, 13, 100, 1000, 5000]), min_size=1, max_size=4).filter(any),
-    pause=st.sampled_from([0.003, 0.02, 0.3]),
+    octets=st.integers(0, 3000),
+    writes=st.lists(st.sampled_from([3, 50, 700, 5000]), min_size=1, max_size=4),
+    reads=st.lists(st.sampled_from([0, 3, 50, 700, 5000]), min_size=1, max_size=4).filter(any),
     closes_first=st.booleans(),
 )
 configs = st.builds(
@@ -123,20 +122,34 @@ def converse(pair: Pair, users: list[User], configs: list[Config]) -> None:
 
 @pytest.mark.rfc("9293", "3.8.1", "MUST-19")
 @pytest.mark.rfc("9293", "3.10.7.4", "SHLD-31")
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(configs, configs, paths, paths, habits, habits, st.sampled_from([0, 100, 2**32 - 2, 2**32 - 3000]))
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=list(HealthCheck))
+@given(
+    configs,
+    configs,
+    paths,
+    paths,
+    habits,
+    habits,
+    st.sampled_from([0.01, 0.1, 0.5]),
+    st.sampled_from([0, 2**32 - 2, 2**32 - 1000]),
+)
 def test_every_octet_arrives_in_order_and_once_and_both_ends_close(
-    client: Config, server: Config, out: Path, back: Path, here: Habits, there: Habits, iss: int
+    client: Config, server: Config, out: Path, back: Path, here: Habits, there: Habits, pause: float, iss: int
 ) -> None:
     if not (here.closes_first or there.closes_first):
         here = replace(here, closes_first=True)
+    here = replace(here, octets=min(here.octets, 40 * min(client.send_buffer, server.receive_buffer)))
+    there = replace(there, octets=min(there.octets, 40 * min(server.send_buffer, client.receive_buffer)))
     pair, conn, child = connected(client, server, out=out, back=back, now=moment_of(iss))
-    users = [User(pair, pair.client, conn, here, 1), User(pair, pair.server, child, there, 2)]
+    users = [
+        User(pair, pair.client, conn, here, seed=1, pause=pause),
+        User(pair, pair.server, child, there, seed=2, pause=pause),
+    ]
     converse(pair, users, [client, server])
 
 
 @pytest.mark.rfc("9293", "3.5", "MUST-10")
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=list(HealthCheck))
 @given(configs, configs, paths, paths, st.floats(0, 0.02))
 def test_two_that_open_toward_each_other_make_one_connection(
     client: Config, server: Config, out: Path, back: Path, later: float
@@ -146,6 +159,9 @@ def test_two_that_open_toward_each_other_make_one_connection(
     out.delay = back.delay = 0.05
     pair.at(pair.now + later, lambda: conns.append(pair.server.open(SERVER, pair.now)))
     pair.run(lambda: len(conns) == 2 and all(conn.state is State.ESTABLISHED for conn in conns))
-    same = Habits(2000, [500], [1000], 0.02, closes_first=True)
-    users = [User(pair, pair.client, conns[0], same, 1), User(pair, pair.server, conns[1], same, 2)]
+    same = Habits(40, [500], [1000], closes_first=True)
+    users = [
+        User(pair, pair.client, conns[0], same, seed=1, pause=0.1),
+        User(pair, pair.server, conns[1], same, seed=2, pause=0.1),
+    ]
     converse(pair, users, [client, server])

@@ -17,9 +17,11 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     """Take SEG.ACK, at most SND.NXT, and SEG.WND."""
     snd = tcb.snd
     window_before = snd.wnd
-    if seg.ack > snd.una:
+    advances = seg.ack > snd.una
+    if advances:
         newly_acknowledged(tcb, seg, now)
-    update_window(tcb, seg, now)
+    if advances or is_newest(tcb, seg):
+        update_window(tcb, seg, now)
     if seg.ack == snd.una and is_duplicate(tcb, seg, window_before):
         duplicate(tcb, now)
 
@@ -74,12 +76,19 @@ def measure(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.trace(RttSample(now, tcb.flow, rtt, tcb.rtt.srtt or rtt, tcb.rtt.rttvar or 0.0, tcb.rtt.rto))
 
 
-def update_window(tcb: Tcb, seg: Segment, now: float) -> None:
-    """SND.WND from the newest segment only: SND.WL1 and SND.WL2 tell which that is. The window of a SYN is never
-    scaled."""
+def is_newest(tcb: Tcb, seg: Segment) -> bool:
+    """Was this segment sent after the one that SND.WND is from? SND.WL1 and SND.WL2 tell.
+
+    One whose ACK advances SND.UNA needs no asking: if its SEQ is an older one, it repeats text that was lost. To leave
+    SND.WND as it is would then move the right edge, to where the peer has never offered it.
+    """
     snd = tcb.snd
-    if seg.ack < snd.una or not (snd.wl1 < seg.seq or (snd.wl1 == seg.seq and snd.wl2 <= seg.ack)):
-        return
+    return seg.ack == snd.una and (snd.wl1 < seg.seq or (snd.wl1 == seg.seq and snd.wl2 <= seg.ack))
+
+
+def update_window(tcb: Tcb, seg: Segment, now: float) -> None:
+    """Take SEG.WND. That of a SYN is never scaled."""
+    snd = tcb.snd
     was_open = snd.wnd > 0
     snd.wnd = seg.wnd if seg.flags & SYN else seg.wnd << snd.scale
     snd.wl1, snd.wl2 = seg.seq, seg.ack
