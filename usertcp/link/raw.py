@@ -25,8 +25,8 @@ import trio
 from scapy.layers.inet6 import L3RawSocket6
 from scapy.supersocket import L3RawSocket, SuperSocket
 
-from usertcp.errors import HostUnreachable, SetupError
-from usertcp.link import Link, packet_filter
+from usertcp.errors import SetupError
+from usertcp.link import Link, packet_filter, routes
 from usertcp.link.interfaces import local_addresses, scope_id, smallest_mtu
 from usertcp.link.reservation import Reservations
 from usertcp.link.rst_guard import MARK, Guard, open_guard
@@ -41,7 +41,6 @@ BATCH = 128
 
 SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
 SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 32, 33, 35
-IP_MTU, IPV6_MTU = 14, 24
 AUXDATA = struct.Struct("IIIHHHH")
 """struct tpacket_auxdata; its fifth field is where the network header begins."""
 ADDRESS_CHANGES = 0x10 | 0x100
@@ -124,13 +123,10 @@ class RawLink(Link):
             yield bytes(self._buffer[AUXDATA.unpack(auxdata)[4] : length])
 
     def source_address(self, remote: str) -> str:
-        with connected(remote) as sock:
-            return str(sock.getsockname()[0]).partition("%")[0]
+        return routes.source_address(remote)
 
     def mtu_to(self, remote: str) -> int:
-        with connected(remote) as sock:
-            level, option = (socket.IPPROTO_IPV6, IPV6_MTU) if ":" in remote else (socket.IPPROTO_IP, IP_MTU)
-            return min(sock.getsockopt(level, option), LARGEST_PACKET)
+        return min(routes.mtu(remote), LARGEST_PACKET)
 
     def is_local(self, address: str) -> bool:
         self._forget_addresses_that_changed()
@@ -229,18 +225,3 @@ def why_dropped(error: OSError) -> str:
     """The name of the counter for a packet that the kernel did not take."""
     code = error.errno or errno.EINVAL
     return WHY_DROPPED.get(code, errno.errorcode[code].lower())
-
-
-@contextmanager
-def connected(remote: str) -> Iterator[socket.socket]:
-    """A UDP socket to an address: the kernel has chosen the route, and nothing was sent."""
-    family = socket.AF_INET6 if ":" in remote else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            address, _, interface = remote.partition("%")
-            socket.inet_pton(family, address)  # A name would be looked up in the DNS.
-            scope = socket.if_nametoindex(interface) if interface else 0
-            sock.connect((address, 9, 0, scope) if family == socket.AF_INET6 else (address, 9))
-        except OSError as error:
-            raise HostUnreachable(f"{remote}: {os.strerror(error.errno) if error.errno else error}") from None
-        yield sock
