@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.tcp.builders import CONFIG, MSS, WINDOW, Bench, established, established_passive
+from tests.tcp.builders import CONFIG, MSS, WINDOW, Bench, established, established_passive, syn_sent
 from usertcp.errors import (
     ConnectionAborted,
     ConnectionAlreadyExists,
@@ -16,6 +16,7 @@ from usertcp.errors import (
     ConnectionTimedOut,
 )
 from usertcp.tcp.config import Config
+from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, URG
 from usertcp.tcp.state import State
 
@@ -261,6 +262,21 @@ def test_challenges_are_limited_and_the_limit_ends_with_the_second(bench: Bench)
     bench.advance(1)
     bench.arrives(SYN, 1)
     assert bench.sent() == [UNCHANGED]
+
+
+@pytest.mark.rfc("9293", "3.5.1", "Figure 9")
+@pytest.mark.parametrize("options", [NO_OPTIONS, Options(mss=MSS), Options(mss=MSS, timestamps=(1, 0))])
+@pytest.mark.parametrize("config", [CONFIG, Config(timestamps=False)])
+def test_a_peer_that_lost_its_memory_is_found_out(iss: int, irs: int, options: Options, config: Config) -> None:
+    """Its SYN is challenged, it answers the challenge by a reset, and its next SYN finds nothing in its way."""
+    bench = syn_sent(iss, irs, config)
+    bench.arrives(SYN | ACK, 0, 1, options=Options(mss=MSS, timestamps=(1000, 0) if config.timestamps else None))
+    bench.take()
+    bench.arrives(SYN, 123_456_789, options=options)
+    [challenge] = bench.sent()
+    assert challenge == UNCHANGED
+    bench.arrives(RST, 1)
+    assert bench.state is State.CLOSED
 
 
 # Fifth, ACK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usertcp.tcp import challenge_ack
-from usertcp.tcp.segment import RST, Segment
+from usertcp.tcp.segment import RST, SYN, Segment
 from usertcp.tcp.sequence import HALF, MASK
 from usertcp.tcp.tcb import Discard, Tcb
 
@@ -27,11 +27,14 @@ def older(value: int, than: int) -> bool:
 
 
 def check(tcb: Tcb, seg: Segment, now: float) -> None:
-    """PAWS (RFC 7323, 5.3, R1; 3.2 for a segment that lacks the option). A RST is exempt."""
+    """PAWS (RFC 7323, 5.3, R1; 3.2 for a segment that lacks the option). A RST is exempt. A SYN without the option may
+    come from a peer that has started anew: it goes on, to be challenged (RFC 5961, 4)."""
     state = tcb.timestamps
     if not state.enabled or seg.flags & RST:
         return
     if seg.options.timestamps is None:
+        if seg.flags & SYN:
+            return
         raise Discard("no timestamp, though negotiated")
     if older(seg.options.timestamps[0], state.recent) and now - state.recent_at < VOID_AFTER:
         if not seg.len and tcb.snd.una - tcb.snd.max_wnd <= seg.ack <= tcb.snd.una:
