@@ -124,12 +124,23 @@ def crossing(tcb: Tcb, seg: Segment) -> bool:
     return seg.flags & (SYN | ACK | RST) == SYN | ACK and seg.seq == tcb.rcv.irs
 
 
+def answers_probe(tcb: Tcb, seg: Segment) -> bool:
+    """Does this acknowledge our probe of a closed window, from a peer that probes ours? If each has taken the other's
+    octet, neither knows it, and both name a SEQ one to the left of the window (`output.acceptable_seq`). Somebody has
+    to believe the ACK, or they answer each other for ever."""
+    snd = tcb.snd
+    probing = not snd.wnd and seg.flags & (ACK | RST) == ACK
+    return probing and seg.seq == tcb.rcv.nxt - 1 and snd.una < seg.ack <= snd.nxt
+
+
 def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
     timestamps.check(tcb, seg, now)
     if tcb.state is State.SYN_RECEIVED and seg.flags & (SYN | ACK | RST) == SYN and seg.seq == tcb.rcv.irs:
         same_syn_again(tcb)
     if not acceptable(tcb, seg):
-        refuse(tcb, seg, now)
+        if not answers_probe(tcb, seg):
+            refuse(tcb, seg, now)
+        tcb.ack_now = True
     timestamps.remember(tcb, seg, now)
 
 
