@@ -72,7 +72,7 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         status = INTERRUPTED
     except BaseExceptionGroup as group:
-        status = explain(_first(group))
+        status = explain(first(group))
     except Exception as error:
         status = explain(error)
     sys.exit(status if isinstance(status, int) else 0)
@@ -92,7 +92,7 @@ def explain(error: BaseException) -> int:
         complain(str(error))
         return 2
     if isinstance(error, OSError):
-        complain(error.strerror or str(error))
+        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
         return 1 if isinstance(error, TcpError) else 2
     raise error
 
@@ -102,8 +102,8 @@ def complain(message: str) -> None:
     click.echo(f"usertcp: {message}", err=True)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of a group of groups that tells more than that something was cancelled."""
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group of groups."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from usertcp.cli.options import Behind, Port, View, behind_options, family_options, view_options
+from usertcp.cli.options import Behind, View, behind_options, family_options, port_number, view_options
 
 
 @click.command("connect")
 @click.argument("host")
-@click.argument("port", type=Port())
+@click.argument("port", type=port_number)
 @behind_options
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after so long.")
 @family_options

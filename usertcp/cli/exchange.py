@@ -9,8 +9,7 @@ from typing import BinaryIO
 
 import trio
 
-import usertcp
-from usertcp.cli import complain
+from usertcp.cli import complain, first
 from usertcp.cli.netcat import cause, first_that_answers
 from usertcp.cli.options import View
 from usertcp.cli.resolve import resolve
@@ -23,6 +22,8 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
+from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 from usertcp.tcp.segment import Flow
 
@@ -70,7 +71,7 @@ async def handshake(host: str, port: int, family: int, exchange: Exchange, view:
     screen = Screen(view, sys.stdout)
     outcome = "interrupted"
     try:
-        async with screen.open(), usertcp.open_stack(config=config, tracer=screen) as stack:
+        async with screen.open(), open_stack(config=config, tracer=screen) as stack:
             await run_handshake(stack, addresses, port, exchange, screen)
             outcome = exchange.outcome
     finally:
@@ -80,9 +81,7 @@ async def handshake(host: str, port: int, family: int, exchange: Exchange, view:
     return 1 if exchange.error else 0
 
 
-async def run_handshake(
-    stack: usertcp.Stack, addresses: list[str], port: int, exchange: Exchange, screen: Screen
-) -> None:
+async def run_handshake(stack: Stack, addresses: list[str], port: int, exchange: Exchange, screen: Screen) -> None:
     """One whole connection on a stack that is there already; what came of it stands in *exchange*."""
     try:
         stream = await first_that_answers(stack, addresses, port)
@@ -93,16 +92,11 @@ async def run_handshake(
                 await _wait_out(stream, screen)
         finally:
             exchange.figures = _figures(stream)
-    except TcpError as error:
-        exchange.error = error
-    except trio.BrokenResourceError as broken:
-        error = cause(broken)
-        if not isinstance(error, TcpError):
-            raise
-        exchange.error = error
+    except* (TcpError, trio.BrokenResourceError) as errors:
+        exchange.error = cause(first(errors))
 
 
-async def _talk(stream: usertcp.TcpStream, exchange: Exchange) -> None:
+async def _talk(stream: TcpStream, exchange: Exchange) -> None:
     """Send, half-close, read to the end; give up when nothing moves any more."""
     with trio.move_on_after(exchange.timeout) as patience:
         async with trio.open_nursery() as nursery:
@@ -119,7 +113,7 @@ async def _talk(stream: usertcp.TcpStream, exchange: Exchange) -> None:
         raise ConnectionAborted(f"the peer did not close within {exchange.timeout:g} s")
 
 
-async def _send(stream: usertcp.TcpStream, exchange: Exchange, patience: trio.CancelScope) -> None:
+async def _send(stream: TcpStream, exchange: Exchange, patience: trio.CancelScope) -> None:
     for start in range(0, len(exchange.data), CHUNK):
         chunk = exchange.data[start : start + CHUNK]
         await stream.send_all(chunk)
@@ -132,7 +126,7 @@ def _moved(patience: trio.CancelScope, exchange: Exchange) -> None:
     patience.deadline = trio.current_time() + exchange.timeout
 
 
-async def _wait_out(stream: usertcp.TcpStream, screen: Screen) -> None:
+async def _wait_out(stream: TcpStream, screen: Screen) -> None:
     """Wait for CLOSED, with a countdown of TIME-WAIT."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_count_down, stream, screen)
@@ -140,7 +134,7 @@ async def _wait_out(stream: usertcp.TcpStream, screen: Screen) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def _count_down(stream: usertcp.TcpStream, screen: Screen) -> None:
+async def _count_down(stream: TcpStream, screen: Screen) -> None:
     with screen.status() as status:
         while True:
             left = stream.status().timers.get("time_wait", 0.0)
@@ -148,7 +142,7 @@ async def _count_down(stream: usertcp.TcpStream, screen: Screen) -> None:
             await trio.sleep(left % 1 or 1)
 
 
-def _figures(stream: usertcp.TcpStream) -> dict[str, float | int | None]:
+def _figures(stream: TcpStream) -> dict[str, float | int | None]:
     status = stream.status()
     return {
         "srtt": status.srtt,
@@ -165,7 +159,6 @@ def report(screen: Screen, exchange: Exchange, outcome: str) -> None:
         outcome,
         flow,
         error=exchange.error.strerror if exchange.error else None,
-        flow=flow._asdict() if flow else None,
         sent=exchange.sent,
         received=exchange.received,
         **exchange.figures,

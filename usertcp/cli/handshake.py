@@ -7,12 +7,12 @@ from typing import BinaryIO
 
 import click
 
-from usertcp.cli.options import Port, View, escaped, family_options, view_options
+from usertcp.cli.options import View, escaped, family_options, port_number, view_options
 
 
 @click.command("handshake")
 @click.argument("host")
-@click.argument("port", type=Port())
+@click.argument("port", type=port_number)
 @click.option("--send", metavar="TEXT|@FILE|-", help=r"What to send: text (with \r \n \t \0 \xHH), a file, or stdin.")
 @click.option("-o", "--output", type=click.File("wb"), help="Write what is received to a file.")
 @click.option(

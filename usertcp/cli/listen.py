@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from usertcp.cli.options import Behind, Port, View, behind_options, view_options
+from usertcp.cli.options import Behind, View, behind_options, port_number, view_options
 
 
 @click.command("listen")
-@click.argument("port", type=Port())
+@click.argument("port", type=port_number)
 @click.option("--host", metavar="ADDRESS", help="Accept connections to this local address only.")
 @click.option("-k", "--keep-open", is_flag=True, help="Go on after the first connection, until Ctrl-C.")
 @behind_options

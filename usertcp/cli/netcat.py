@@ -6,13 +6,14 @@ import sys
 
 import trio
 
-import usertcp
-from usertcp.cli import complain
+from usertcp.cli import complain, first
 from usertcp.cli.options import Behind, View
 from usertcp.cli.relay import serve
 from usertcp.cli.resolve import resolve
 from usertcp.cli.screen import Screen
 from usertcp.errors import TcpError
+from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 
 
@@ -26,28 +27,22 @@ async def connect(
     """
     addresses = await resolve(host, port, family)
     screen = _screen(verbose, view)
-    async with screen.open(), usertcp.open_stack(config=Config(user_timeout=patience), tracer=screen) as stack:
+    async with screen.open(), open_stack(config=Config(user_timeout=patience), tracer=screen) as stack:
         stream = await first_that_answers(stack, addresses, port)
-        try:
-            await serve(stream, behind)
-        except trio.BrokenResourceError as broken:
-            raise cause(broken) from broken
+        await _serve(stream, behind)
     return 0
 
 
 async def listen(port: int, host: str | None, keep_open: bool, behind: Behind, verbose: bool, view: View) -> int:
     """The whole command. Returns the exit status, which with *keep_open* only a signal brings about."""
     screen = _screen(verbose, view)
-    async with screen.open(), usertcp.open_stack(tracer=screen) as stack:
+    async with screen.open(), open_stack(tracer=screen) as stack:
         listener = await stack.open_tcp_listener(port, host)
         complain(f"listening on {host or 'every address'}, port {port}")
         if not keep_open:
             async with listener:
                 stream = await listener.accept()
-            try:
-                await serve(stream, behind)
-            except trio.BrokenResourceError as broken:
-                raise cause(broken) from broken
+            await _serve(stream, behind)
             return 0
         at_once = behind.echo or behind.discard or behind.exec is not None
         async with listener, trio.open_nursery() as nursery:
@@ -59,7 +54,7 @@ async def listen(port: int, host: str | None, keep_open: bool, behind: Behind, v
                     await _serve_one(stream, behind)
 
 
-async def first_that_answers(stack: usertcp.Stack, addresses: list[str], port: int) -> usertcp.TcpStream:
+async def first_that_answers(stack: Stack, addresses: list[str], port: int) -> TcpStream:
     """Try the addresses one after the other, so that each has a ladder of its own."""
     for address in addresses[:-1]:
         try:
@@ -69,18 +64,28 @@ async def first_that_answers(stack: usertcp.Stack, addresses: list[str], port: i
     return await stack.open_tcp_stream(addresses[-1], port)
 
 
-def cause(broken: trio.BrokenResourceError) -> Exception:
-    """What TCP says of a stream that Trio calls broken."""
-    return broken.__cause__ if isinstance(broken.__cause__, TcpError) else broken
+def cause(error: BaseException) -> TcpError:
+    """What TCP says of an error, if it says anything of it; else it is raised again."""
+    found = error.__cause__ if isinstance(error, trio.BrokenResourceError) else error
+    if not isinstance(found, TcpError):
+        raise error
+    return found
 
 
-async def _serve_one(stream: usertcp.TcpStream, behind: Behind) -> None:
+async def _serve(stream: TcpStream, behind: Behind) -> None:
+    """One connection; its failure is ours."""
+    try:
+        await serve(stream, behind)
+    except* trio.BrokenResourceError as errors:
+        raise cause(first(errors)) from errors
+
+
+async def _serve_one(stream: TcpStream, behind: Behind) -> None:
     """One connection of many: its failure is told and harms no other."""
     try:
         await serve(stream, behind)
-    except trio.BrokenResourceError as broken:
-        flow = stream.flow
-        complain(f"{flow.remote} port {flow.remote_port}: {cause(broken)}")
+    except* trio.BrokenResourceError as errors:
+        complain(f"{stream.flow.remote} port {stream.flow.remote_port}: {cause(first(errors)).strerror}")
 
 
 def _screen(verbose: bool, view: View) -> Screen:

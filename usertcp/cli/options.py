@@ -57,19 +57,15 @@ def family_options(command: Command) -> Command:
     return wrapped
 
 
-class Port(click.ParamType):
-    """A port number, or the name of a service."""
-
-    name = "port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            port = int(value) if str(value).isdigit() else socket.getservbyname(value, "tcp")
-        except OSError:
-            self.fail(f"{value!r} is neither a number nor a service that this machine knows", param, ctx)
-        if not 0 < port < 65536:
-            self.fail(f"{port} is not from 1 to 65535", param, ctx)
-        return port
+def port_number(value: str) -> int:
+    """A port from the command line: a number, or the name of a service."""
+    try:
+        port = int(value) if value.isdigit() else socket.getservbyname(value, "tcp")
+    except OSError:
+        raise click.BadParameter(f"{value!r} is neither a number nor a service that this machine knows") from None
+    if not 0 < port < 65536:
+        raise click.BadParameter(f"{port} is not from 1 to 65535")
+    return port
 
 
 def escaped(text: str) -> bytes:

@@ -11,13 +11,13 @@ import sys
 
 import trio
 
-import usertcp
 from usertcp.cli.options import Behind
+from usertcp.runtime.stream import TcpStream
 
 CHUNK = 1 << 16
 
 
-async def serve(stream: usertcp.TcpStream, behind: Behind) -> None:
+async def serve(stream: TcpStream, behind: Behind) -> None:
     """Join the connection to what the user asked for, until both directions have ended; then close it."""
     async with stream:
         if behind.exec is not None:
@@ -30,21 +30,21 @@ async def serve(stream: usertcp.TcpStream, behind: Behind) -> None:
             await stdio(stream)
 
 
-async def echo(stream: usertcp.TcpStream) -> None:
+async def echo(stream: TcpStream) -> None:
     """Everything goes back (RFC 862)."""
     while data := await stream.receive_some(CHUNK):
         await stream.send_all(data)
     await stream.send_eof()
 
 
-async def discard(stream: usertcp.TcpStream) -> None:
+async def discard(stream: TcpStream) -> None:
     """Everything is thrown away (RFC 863)."""
     while await stream.receive_some(CHUNK):
         pass
     await stream.send_eof()
 
 
-async def process(stream: usertcp.TcpStream, command: str) -> None:
+async def process(stream: TcpStream, command: str) -> None:
     """A command of the shell reads what arrives; what it writes is sent."""
     child = await trio.lowlevel.open_process(["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -61,7 +61,7 @@ async def process(stream: usertcp.TcpStream, command: str) -> None:
             await child.wait()
 
 
-async def _feed(stream: usertcp.TcpStream, child: trio.Process) -> None:
+async def _feed(stream: TcpStream, child: trio.Process) -> None:
     assert child.stdin
     async with child.stdin:
         while data := await stream.receive_some(CHUNK):
@@ -71,7 +71,7 @@ async def _feed(stream: usertcp.TcpStream, child: trio.Process) -> None:
                 break
 
 
-async def stdio(stream: usertcp.TcpStream) -> None:
+async def stdio(stream: TcpStream) -> None:
     """Standard input is sent, what arrives is written.
 
     The end of standard input ends our direction only. When the peer ends its own, a terminal is not waited for: nobody
@@ -86,7 +86,7 @@ async def stdio(stream: usertcp.TcpStream) -> None:
     await stream.send_eof()
 
 
-async def _send_stdin(stream: usertcp.TcpStream) -> None:
+async def _send_stdin(stream: TcpStream) -> None:
     # In a thread, and not by a non-blocking descriptor: that would change the terminal for every program that has it.
     while data := await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), CHUNK, abandon_on_cancel=True):
         await stream.send_all(data)

@@ -44,6 +44,12 @@ COLOURS = {
 """Styles of a ladder as Rich names them."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the command clean up, instead of exiting on the spot as Rich does."""
+        raise BrokenPipeError
+
+
 class Screen:
     """A tracer that shows every record as the user wants to see it, as soon as nothing more happens for the moment.
 
@@ -70,7 +76,7 @@ class Screen:
         self._lines: list[str] = []
         self._capture: PcapngWriter | None = None
         self._news = trio.Event()
-        self.console = Console(file=file, highlight=False, soft_wrap=True)
+        self.console = _Console(file=file, highlight=False, soft_wrap=True)
         width = shutil.get_terminal_size((WIDTH, 0)).columns if self.console.is_terminal else WIDTH
         self._ladders = Ladders(
             width=int(os.environ.get("COLUMNS") or width),

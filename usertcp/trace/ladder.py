@@ -64,11 +64,10 @@ class Ladders:
         self._ladders: dict[Flow, _Ladder] = {}
         self._shown: Flow | None = None
         self._touched: dict[Flow, None] = {}
-        self._start: float | None = None
+        self.start: float | None = None
+        """When the first thing happened that was drawn."""
 
     def __call__(self, record: events.TraceRecord) -> None:
-        if self._start is None:
-            self._start = record.time
         match record:
             case events.Record():
                 self._ladder(record.flow).rows(record)
@@ -105,7 +104,7 @@ class Ladders:
         moment."""
         lines: list[Line] = []
         for flow in self._touched:
-            drawn = self._ladders[flow].take(self._start or 0.0)
+            drawn = self._ladders[flow].take()
             if drawn and flow != self._shown:
                 lines += [Line()] * (self._shown is not None)
                 lines += self._ladders[flow].heading()
@@ -153,9 +152,9 @@ class _Ladder:
             lines += [left, right.rjust(width)]
         return [Line((line, "head")) for line in lines]
 
-    def take(self, start: float) -> list[Line]:
-        """What has become ready, as lines; times count from *start*."""
-        return [line for row in self.rows.take() for line in self._draw(row, row.time - start)]
+    def take(self) -> list[Line]:
+        """What has become ready, as lines."""
+        return [line for row in self.rows.take() for line in self._draw(row)]
 
     def unfold(self) -> list[Line]:
         """What was folded, counted."""
@@ -168,7 +167,10 @@ class _Ladder:
         self._run = 0
         return lines
 
-    def _draw(self, row: Row, time: float) -> list[Line]:
+    def _draw(self, row: Row) -> list[Line]:
+        if self.settings.start is None:
+            self.settings.start = row.time
+        time = row.time - self.settings.start
         lines = []
         if row.begins:
             self._numbers.forget()

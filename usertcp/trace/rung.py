@@ -76,13 +76,14 @@ class Pen:
         """One line from the time to the peer's state. *middle* is as wide as there is room, or plain text."""
         if isinstance(middle, str):
             middle = [(middle.ljust(self.inner), "fold")]
+        peer = [(f" {theirs}", "inferred" if theirs.startswith("(") else "state")] if theirs else []
         return Line(
             (f"{time:>{TIME}}  ", "time"),
             (f"{ours:<{OURS}} ", "state"),
             ("├" if middle[0][0].startswith("─") else "│", "rail"),
             *middle,
             ("┤" if middle[-1][0].endswith("─") else "│", "rail"),
-            (f" {theirs}", "inferred" if theirs.startswith("(") else "state"),
+            *peer,
         )
 
     def _arrow(self, row: Row, seg: Segment) -> tuple[list[Piece], list[Piece]]:
