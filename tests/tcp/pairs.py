@@ -12,6 +12,8 @@ from heapq import heappop, heappush
 from itertools import count
 from random import Random
 
+from tests.tcp import builders
+from tests.tcp.builders import Bench
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
@@ -23,6 +25,7 @@ from usertcp.tcp.sequence import MODULUS, unwrap
 SECRET = bytes(range(32))
 CLIENT = Flow("192.0.2.1", 61000, "192.0.2.2", 80)
 SERVER = CLIENT.reversed
+MSS_ONLY = Options(mss=builders.MSS)
 
 
 def moment_of(iss: int, flow: Flow = CLIENT, secret: bytes = SECRET) -> float:
@@ -187,3 +190,23 @@ def connected(
 
     pair.run(accept)
     return pair, conn, accepted[0]
+
+
+def shaken(
+    iss: int, irs: int, config: Config = builders.CONFIG, options: Options = MSS_ONLY, wnd: int = builders.WINDOW
+) -> Bench:
+    """ESTABLISHED after an active OPEN; the peer's SYN,ACK had these options and this window."""
+    bench = builders.syn_sent(iss, irs, config)
+    bench.arrives(SYN | ACK, 0, 1, options=options, wnd=wnd)
+    bench.take()
+    return bench
+
+
+def spans(bench: Bench) -> list[tuple[int, int]]:
+    """(SEQ relative to our SYN, octets) of each segment with text that went out since the last time."""
+    return [(unwrap(seg.seq, bench.iss) - bench.iss, len(seg.data)) for seg in bench.take() if seg.data]
+
+
+def windows(bench: Bench) -> list[int]:
+    """The window fields that went out since the last time."""
+    return [seg.wnd for seg in bench.take()]

@@ -48,7 +48,9 @@ calls = st.one_of(
     st.tuples(st.sampled_from(["send", "receive"]), st.sampled_from([0, 1, 1000, 10_000])),
     st.tuples(st.sampled_from(["close", "close for good", "abort", "accept", "open", "shut the listener"])),
     st.tuples(st.just("advance"), st.sampled_from([0.0, 0.05, 1.0, 3.0, 70.0, 1e7])),
-    st.tuples(st.just("icmp"), near, st.sampled_from([(4, 3, 3), (4, 3, 1), (4, 4, 0), (6, 1, 4), (4, 3, 4), (9, 9, 9)])),
+    st.tuples(
+        st.just("icmp"), near, st.sampled_from([(4, 3, 3), (4, 3, 1), (4, 4, 0), (6, 1, 4), (4, 3, 4), (9, 9, 9)])
+    ),
 )
 
 
@@ -71,9 +73,7 @@ class Host:
         if (conn := self.listener.accept()) is not None:
             self.conns.append(conn)
 
-    def arrives(
-        self, flags: int, seq: int, ack: int, octets: int, wnd: int, options: Options, passive: bool
-    ) -> None:
+    def arrives(self, flags: int, seq: int, ack: int, octets: int, wnd: int, options: Options, passive: bool) -> None:
         """Numbers are relative to RCV.NXT and SND.NXT, where there are any."""
         flow = CALLER if passive else CLIENT
         if (conn := self.tcp.connections.get(flow)) is not None:

@@ -122,7 +122,12 @@ def converse(pair: Pair, users: list[User], configs: list[Config]) -> None:
 
 @pytest.mark.rfc("9293", "3.8.1", "MUST-19")
 @pytest.mark.rfc("9293", "3.10.7.4", "SHLD-31")
-@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     configs,
     configs,
@@ -149,7 +154,12 @@ def test_every_octet_arrives_in_order_and_once_and_both_ends_close(
 
 
 @pytest.mark.rfc("9293", "3.5", "MUST-10")
-@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(configs, configs, paths, paths, st.floats(0, 0.02))
 def test_two_that_open_toward_each_other_make_one_connection(
     client: Config, server: Config, out: Path, back: Path, later: float

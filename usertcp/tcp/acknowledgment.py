@@ -22,7 +22,7 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
         newly_acknowledged(tcb, seg, now)
     if advances or is_newest(tcb, seg):
         update_window(tcb, seg, now)
-    if seg.ack == snd.una and is_duplicate(tcb, seg, window_before):
+    if not advances and seg.ack == snd.una and is_duplicate(tcb, seg, window_before):
         duplicate(tcb, now)
 
 
