@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import NoReturn
 
 import click
+
+from usertcp import __version__
 
 VERBS = {
     "handshake": "A whole connection, every segment drawn.",
@@ -49,7 +50,7 @@ class Verbs(click.Group):
     epilog="Exit status: 0 for what was asked, 1 if TCP gave something else (refused, reset, timed out ...), 2 for "
     "wrong usage or a machine that does not let us work.",
 )
-@click.version_option(version("usertcp"), "-V", "--version", prog_name="usertcp")
+@click.version_option(__version__, "-V", "--version", prog_name="usertcp")
 def usertcp() -> None:
     """A TCP endpoint that lives in this process.
 

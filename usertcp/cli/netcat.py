@@ -60,7 +60,7 @@ async def first_that_answers(stack: Stack, addresses: list[str], port: int) -> T
         try:
             return await stack.open_tcp_stream(address, port)
         except TcpError as error:
-            complain(f"{error.strerror}; trying the next address")
+            complain(f"{address}: {error.strerror}; trying the next address")
     return await stack.open_tcp_stream(addresses[-1], port)
 
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from textwrap import fill
 from typing import Any, TextIO
 
 import trio
@@ -121,9 +122,10 @@ class Screen:
                 self._capture.close()
 
     def say(self, text: str, style: str = "") -> None:
-        """A sentence beside the ladder; not in JSON."""
+        """Text below or above the ladder, and as wide; not in JSON."""
         if self._file and not self.json:
-            self.console.print(text, style=style, markup=False)
+            for paragraph in text.split("\n"):
+                self.console.print(fill(paragraph, self._ladders.width), style=style, markup=False)
 
     def summarize(self, outcome: str, flow: Flow | None, **more: Any) -> None:
         """The last line of the JSON."""

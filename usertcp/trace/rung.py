@@ -13,6 +13,9 @@ TIME, OURS, THEIRS = 7, 12, 14
 MARGIN = 4
 """How far the text below an arrow keeps away from the lifelines."""
 
+LOOK = 1000
+"""Octets that must be printable for data to be taken for text."""
+
 STYLES = (
     *("", "head", "time", "state", "inferred", "rail", "out", "in"),
     *("special", "bad", "event", "note", "explain", "fold"),
@@ -157,8 +160,8 @@ def _lines(items: list[str], width: int) -> list[str]:
 
 def _preview(data: bytes, width: int) -> str:
     """The beginning of data that is text, quoted; nothing if it is not."""
-    start = data[:width]
-    if not all(octet in b"\t\r\n" or 32 <= octet < 127 for octet in start):
+    if not all(octet in b"\t\r\n" or 32 <= octet < 127 for octet in data[:LOOK]):
         return ""
+    start = data[:width]
     quoted = start.decode("ascii").encode("unicode_escape").decode("ascii")
     return f'"{quoted}"' if len(start) == len(data) and len(quoted) + 2 <= width else f'"{quoted[: width - 5]} ...'
