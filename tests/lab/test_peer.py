@@ -28,8 +28,8 @@ def run(body: Callable[[Peer], Awaitable[None]]) -> Callable[[], None]:
     async def limited() -> None:
         made = namespaces.enter()
         cable.plug(made)
-        with trio.fail_after(30), Peer(made.peer) as peer:
-            await body(peer)
+        with trio.fail_after(30):
+            await body(Peer(made.peer))
 
     return lambda: trio.run(limited)
 
@@ -164,13 +164,12 @@ def test_reset_sends_a_rst(child: Child) -> None:
     child(run(body))
 
 
-def test_the_end_resets_what_is_left(child: Child) -> None:
+def test_reset_all_resets_every_connection(child: Child) -> None:
     async def body(peer: Peer) -> None:
         listener = peer.listen(80)
         ours = await call(80)
         await peer.accept(listener)
-        with peer:
-            pass
+        peer.reset_all()
         with pytest.raises(trio.BrokenResourceError):
             await ours.receive_some()
 

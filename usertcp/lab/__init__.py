@@ -1,4 +1,13 @@
 """Places to run it: two hosts in network namespaces of their own, the kernel of one as the peer, and experiments.
 
-Nothing in here reaches the machine's own network.
+    peer = enter()
+    outcome = trio.run(run, find("handshake"), peer)
+
+Nothing in here reaches the machine's own network, and nothing is left of it when the process has ended.
 """
+
+from usertcp.lab.bench import Claim, Lab, open_lab
+from usertcp.lab.experiment import Experiment, Outcome, enter, experiments, find, run
+from usertcp.lab.peer import Peer
+
+__all__ = ["Claim", "Experiment", "Lab", "Outcome", "Peer", "enter", "experiments", "find", "open_lab", "run"]

@@ -75,26 +75,37 @@ class KernelSocket(NamedTuple):
 
 
 class KernelStates:
-    """Asks the kernel of a namespace. Callable, as `usertcp.trace` wants it."""
+    """Asks the kernel of a namespace, for as long as this process lives. Callable, as `usertcp.trace` wants it."""
 
     def __init__(self, namespace: Namespace) -> None:
         with namespace.inside():
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
-        self._begun: set[Flow] = set()
+        self._seen: dict[Flow, list[str]] = {}
 
     def __call__(self, flow: Flow) -> str | None:
         """The kernel's state of a connection, in the RFC's spelling.
 
-        A listening socket stands for a flow before it begins, and for none that is over: that one is CLOSED. None:
-        nothing is known of it.
+        A listening socket stands for a flow before it begins, and for none that is over: that one is CLOSED.
+        None: nothing is known of it.
         """
         found = self.find(flow)
+        seen = self._seen.setdefault(flow, [])
+        state: State
         if found and found.state is not State.LISTEN:
-            self._begun.add(flow)
-            return str(found.state)
-        if flow in self._begun:
-            return str(State.CLOSED)
-        return str(State.LISTEN) if found else None
+            state = found.state
+        elif seen and seen != [str(State.LISTEN)]:
+            state = State.CLOSED
+        elif found:
+            state = State.LISTEN
+        else:
+            return None
+        if not seen or seen[-1] != str(state):
+            seen.append(str(state))
+        return str(state)
+
+    def seen(self, flow: Flow) -> list[str]:
+        """The states that a connection was in whenever somebody asked, in order."""
+        return self._seen.get(flow, [])
 
     def find(self, flow: Flow) -> KernelSocket | None:
         """What the kernel has for a pair of sockets: a connection in any state, else the socket that listens there,
@@ -112,10 +123,6 @@ class KernelStates:
                 return None
             raise OSError(-number, "sock_diag")
         return _read(answer[HEADER.size : length])
-
-    def close(self) -> None:
-        """Give back the netlink socket."""
-        self._socket.close()
 
 
 def _request(flow: Flow) -> bytes:

@@ -15,18 +15,22 @@ import struct
 from collections.abc import Awaitable, Callable
 
 import trio
+from pyroute2 import IPRoute
 
 from usertcp.lab import cable
 from usertcp.lab.kernel_states import KernelSocket, KernelStates
 from usertcp.lab.namespaces import Namespace
 from usertcp.tcp.segment import Flow
 
+RT_SCOPE_LINK = 253
+IP_MTU_DISCOVER, IP_PMTUDISC_OMIT = 10, 5
+
 Handler = Callable[[trio.SocketStream], Awaitable[object]]
 """Serves one connection, and closes it if that is to be done gracefully: what it leaves open is reset."""
 
 
 class Peer:
-    """The kernel at the other end of the cable. Use it as a context: its end resets every connection that is left.
+    """The kernel at the other end of the cable.
 
     Addresses are text; a host of None stands for the IPv4 address.
     """
@@ -39,6 +43,7 @@ class Peer:
         self.states = KernelStates(namespace)
         # A connection that nobody owns keeps its namespace alive until it is given up: after 6 s then, not 100.
         self.sysctl("net.ipv4.tcp_orphan_retries", 4)
+        self._path_mtu_discovery: int | None = None
         self._streams: list[trio.SocketStream] = []
         self._listeners: list[trio.SocketListener] = []
 
@@ -66,6 +71,17 @@ class Peer:
     def sysctl(self, name: str, value: object) -> None:
         """Set a kernel parameter of the peer: `peer.sysctl("net.ipv4.tcp_sack", 0)`."""
         self.namespace.sysctl(name, value)
+
+    def fragment(self, mtu: int) -> None:
+        """Let no packet above *mtu* octets onto the cable, and do not tell TCP: its IPv4 segments go in fragments.
+
+        For sockets that are made afterwards. The peer takes no larger packets either.
+        """
+        with self.namespace.inside(), IPRoute() as ipr:
+            (index,) = ipr.link_lookup(ifname=cable.PEER.interface)
+            ipr.route("add", dst=f"{cable.OURS.address}/32", oif=index, metrics={"mtu": 1500}, scope=RT_SCOPE_LINK)
+            ipr.link("set", index=index, mtu=mtu)
+        self._path_mtu_discovery = IP_PMTUDISC_OMIT
 
     def listen(self, port: int, *, host: str | None = None, receive_buffer: int | None = None) -> trio.SocketListener:
         """Have the kernel listen.
@@ -135,7 +151,6 @@ class Peer:
             pass  # We broke it off, which is what experiments do.
         finally:
             self.reset(stream)
-            self._streams.remove(stream)
 
     def reset(self, stream: trio.SocketStream) -> None:
         """Close a connection with a RST: the kernel's form of ABORT (SO_LINGER with no time to linger). None that
@@ -150,19 +165,20 @@ class Peer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if self._path_mtu_discovery is not None:
+            sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, self._path_mtu_discovery)
         sock.bind((host, port))
         sock.setblocking(False)
         return sock
 
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def reset_all(self) -> None:
+        """Listen no more, and reset every connection that is left."""
         for listener in self._listeners:
             listener.socket.close()
         for stream in self._streams:
             self.reset(stream)
-        self.states.close()
+        self._listeners.clear()
+        self._streams.clear()
 
 
 async def echo(stream: trio.SocketStream) -> None:
