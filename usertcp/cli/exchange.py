@@ -137,9 +137,10 @@ async def _wait_out(stream: TcpStream, screen: Screen) -> None:
 async def _count_down(stream: TcpStream, screen: Screen) -> None:
     with screen.status() as status:
         while True:
-            left = stream.status().timers.get("time_wait", 0.0)
-            status(f"{stream.state}: {ceil(left)} s left of 2 MSL (Ctrl-C: leave now)")
-            await trio.sleep(left % 1 or 1)
+            left = stream.status().timers.get("time_wait")
+            what = f"{ceil(left)} s left of 2 MSL" if left is not None else "waiting for the peer"
+            status(f"{stream.state}: {what} (Ctrl-C: leave now)")
+            await trio.sleep((left or 0.0) % 1 or 1)
 
 
 def _figures(stream: TcpStream) -> dict[str, float | int | None]:

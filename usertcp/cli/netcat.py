@@ -27,7 +27,7 @@ async def connect(
     """
     addresses = await resolve(host, port, family)
     screen = _screen(verbose, view)
-    async with screen.open(), open_stack(config=Config(user_timeout=patience), tracer=screen) as stack:
+    async with screen.open(), open_stack(config=Config(user_timeout=patience), tracer=screen.tracer) as stack:
         stream = await first_that_answers(stack, addresses, port)
         await _serve(stream, behind)
     return 0
@@ -36,7 +36,7 @@ async def connect(
 async def listen(port: int, host: str | None, keep_open: bool, behind: Behind, verbose: bool, view: View) -> int:
     """The whole command. Returns the exit status, which with *keep_open* only a signal brings about."""
     screen = _screen(verbose, view)
-    async with screen.open(), open_stack(tracer=screen) as stack:
+    async with screen.open(), open_stack(tracer=screen.tracer) as stack:
         listener = await stack.open_tcp_listener(port, host)
         complain(f"listening on {host or 'every address'}, port {port}")
         if not keep_open:

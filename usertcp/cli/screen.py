@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from usertcp.cli.options import View
-from usertcp.tcp.events import StateEntered, TraceRecord
+from usertcp.tcp.events import StateEntered, Tracer, TraceRecord
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.trace.jsonl import JsonLines, summary
@@ -26,6 +26,9 @@ from usertcp.trace.rung import ASCII, Line
 
 WIDTH = 100
 """Columns where there is no terminal to ask: a file, a pipe, the README."""
+
+REMEMBERED = 1000
+"""Connections whose states are kept: a listener may have any number."""
 
 COLOURS = {
     "head": "bold",
@@ -88,8 +91,15 @@ class Screen:
         )
         self._pcap = view.pcap
 
+    @property
+    def tracer(self) -> Tracer | None:
+        """For a stack: this screen, or None if it shows nothing, so that no record is built."""
+        return self if self._file or self._pcap else None
+
     def __call__(self, record: TraceRecord) -> None:
         if isinstance(record, StateEntered):
+            if len(self.states) > REMEMBERED:
+                del self.states[next(iter(self.states))]
             self.states.setdefault(record.flow, [record.old]).append(record.new)
         if self._capture:
             self._capture(record)

@@ -14,6 +14,9 @@ from usertcp.tcp.segment import Flow, Segment, flag_names
 from usertcp.tcp.state import State
 from usertcp.trace.numbers import Numbers
 
+REMEMBERED = 1000
+"""Connections whose ISNs are kept, the last that were heard of."""
+
 
 class JsonLines:
     """Turns each record into a line.
@@ -45,7 +48,10 @@ class JsonLines:
 
     def _segment(self, record: events.Record, seg: Segment) -> dict[str, Any]:
         ours = isinstance(record, events.SegmentOut)
-        numbers = self._numbers.setdefault(record.flow, Numbers())
+        numbers = self._numbers.pop(record.flow, None) or Numbers()
+        self._numbers[record.flow] = numbers
+        if len(self._numbers) > REMEMBERED:
+            del self._numbers[next(iter(self._numbers))]
         if not isinstance(record, events.SegmentDiscarded):
             numbers.note(seg, ours=ours)
         options = {

@@ -29,6 +29,9 @@ MIN_WIDTH, MAX_WIDTH = 72, 120
 PAUSE = 0.25
 """Seconds after which segments do not belong to the same run of many."""
 
+REMEMBERED = 1000
+"""Connections that are drawn at a time: the oldest is forgotten for one more."""
+
 CODEC = FastCodec()
 
 
@@ -78,6 +81,8 @@ class Ladders:
 
     def _ladder(self, flow: Flow) -> _Ladder:
         if flow not in self._ladders:
+            if len(self._ladders) >= REMEMBERED:
+                del self._ladders[next(iter(self._ladders))]
             self._ladders[flow] = _Ladder(self, flow)
         self._touched[flow] = None
         return self._ladders[flow]
@@ -103,7 +108,7 @@ class Ladders:
         """The lines that have become ready since the last time. Call it when nothing more is happening for the
         moment."""
         lines: list[Line] = []
-        for flow in self._touched:
+        for flow in [flow for flow in self._touched if flow in self._ladders]:
             drawn = self._ladders[flow].take()
             if drawn and flow != self._shown:
                 lines += [Line()] * (self._shown is not None)
