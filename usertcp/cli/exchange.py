@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from typing import BinaryIO
 
 import trio
@@ -69,13 +69,14 @@ async def handshake(host: str, port: int, family: int, exchange: Exchange, view:
     addresses = await resolve(host, port, family)
     config = Config(msl=msl, user_timeout=exchange.timeout)
     screen = Screen(view, sys.stdout)
-    outcome = "interrupted"
+    outcome = "failed"
     try:
         async with screen.open(), open_stack(config=config, tracer=screen) as stack:
             await run_handshake(stack, addresses, port, exchange, screen)
             outcome = exchange.outcome
     finally:
-        report(screen, exchange, outcome)
+        cancelled = trio.current_effective_deadline() == -inf
+        report(screen, exchange, "interrupted" if cancelled else outcome)
     if exchange.error:
         complain(f"{exchange.error.strerror}")
     return 1 if exchange.error else 0

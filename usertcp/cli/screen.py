@@ -135,7 +135,8 @@ class Screen:
         """Text below or above the ladder, and as wide; not in JSON."""
         if self._file and not self.json:
             for paragraph in text.split("\n"):
-                self.console.print(fill(paragraph, self._ladders.width), style=style, markup=False)
+                lines = fill(paragraph, self._ladders.width, break_on_hyphens=False)
+                self.console.print(lines, style=style, markup=False)
 
     def summarize(self, outcome: str, flow: Flow | None, **more: Any) -> None:
         """The last line of the JSON."""
