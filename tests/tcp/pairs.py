@@ -26,6 +26,8 @@ SECRET = bytes(range(32))
 CLIENT = Flow("192.0.2.1", 61000, "192.0.2.2", 80)
 SERVER = CLIENT.reversed
 MSS_ONLY = Options(mss=builders.MSS)
+Build = Callable[..., Bench]
+"""A builder: (iss, irs), and maybe a config."""
 
 
 def moment_of(iss: int, flow: Flow = CLIENT, secret: bytes = SECRET) -> float:

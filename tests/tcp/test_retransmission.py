@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from tests.tcp import builders
 from tests.tcp.builders import CONFIG, MSS, Bench, established
-from tests.tcp.pairs import shaken, spans
+from tests.tcp.pairs import Build, shaken, spans
 from usertcp.errors import ConnectionTimedOut
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, FIN, RST, SYN
@@ -51,7 +52,7 @@ def test_text_is_repeated_with_exponential_backoff(iss: int, irs: int) -> None:
 
 @pytest.mark.rfc("9293", "3.8.1", "MUST-18")
 @pytest.mark.parametrize("build", [builders.fin_wait_1, builders.last_ack, builders.closing])
-def test_a_lone_fin_is_repeated_until_acknowledged(iss: int, irs: int, build: builders.established) -> None:  # type: ignore[valid-type]
+def test_a_lone_fin_is_repeated_until_acknowledged(iss: int, irs: int, build: Build) -> None:
     bench = build(iss, irs)
     bench.advance(3.5)
     assert [seg.flags & FIN for seg in bench.take()] == [FIN, FIN]
@@ -67,7 +68,7 @@ def test_the_timeout_never_exceeds_its_maximum(iss: int, irs: int) -> None:
     bench.send(b"text")
     bench.take()
     times = times_of_sending(bench, 1000.0)
-    gaps = [round(b - a, 3) for a, b in zip(times, times[1:], strict=False)]
+    gaps = [round(b - a, 3) for a, b in pairwise(times)]
     assert max(gaps) == 60.0
     assert gaps[-1] == 60.0
 
@@ -106,7 +107,7 @@ def test_a_syn_is_repeated_for_at_least_three_minutes(iss: int, irs: int) -> Non
 @pytest.mark.rfc("9293", "3.8.3", "MUST-21")
 @pytest.mark.rfc("9293", "3.10.8")
 @pytest.mark.parametrize("build", [builders.syn_sent, builders.syn_received, builders.established, builders.last_ack])
-def test_the_user_timeout_replaces_r2(iss: int, irs: int, build: builders.established) -> None:  # type: ignore[valid-type]
+def test_the_user_timeout_replaces_r2(iss: int, irs: int, build: Build) -> None:
     bench = build(iss, irs, replace(CONFIG, user_timeout=5.0))
     if bench.state is State.ESTABLISHED:
         bench.send(b"text")
