@@ -1,12 +1,22 @@
-"""Options of the test suite: container tests on request, and skipped tests as failures."""
+"""Options of the test suite: container tests on request, skipped tests as failures, outcomes for the report."""
+
+from pathlib import Path
 
 import pytest
+
+from tests.conformance.outcomes import Recorder
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("usertcp")
     group.addoption("--docker", action="store_true", help="run the container tests too; they need a Docker engine")
     group.addoption("--no-skips", action="store_true", help="a test that is skipped or expected to fail is a failure")
+    group.addoption("--conformance", type=Path, metavar="FILE", help="write what scripts/conformance reads to FILE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if file := config.getoption("conformance"):
+        config.pluginmanager.register(Recorder(file))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
