@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from usertcp.errors import SetupError
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 
 SYSCTLS = {
     "kernel.unprivileged_userns_clone": ("0", "1"),
@@ -80,18 +80,27 @@ def enter() -> Namespaces:
     uid, gid = os.getuid(), os.getgid()
     try:
         try:
-            _call("unshare", CLONE_NEWNET)
+            unshare(CLONE_NEWNET)
         except PermissionError:
-            _call("unshare", CLONE_NEWUSER)
+            unshare(CLONE_NEWUSER)
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
             Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
-            _call("unshare", CLONE_NEWNET)
+            unshare(CLONE_NEWNET)
         peer = Namespace()
-        _call("unshare", CLONE_NEWNET)
+        unshare(CLONE_NEWNET)
     except OSError as error:
         raise SetupError(_remedy(error, uid)) from error
     return Namespaces(Namespace(), peer)
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces of these kinds; or its future children, for `CLONE_NEWPID`.
+
+    Raises:
+      OSError: it may not.
+    """
+    _call("unshare", flags)
 
 
 def _call(function: str, *arguments: int) -> None:
