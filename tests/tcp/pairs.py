@@ -124,6 +124,10 @@ class Pair:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._tie = count()
 
+    def join(self, out: Path, back: Path) -> None:
+        """From now on by these paths."""
+        self._paths = {CLIENT: out, SERVER: back}
+
     def at(self, time: float, event: Callable[[], None]) -> None:
         """Have something done at a time."""
         heappush(self._events, (time, next(self._tie), event))

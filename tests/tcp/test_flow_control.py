@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.tcp import builders
-from tests.tcp.builders import CONFIG, MSS, Bench, established
+from tests.tcp.builders import CONFIG, MSS, established
 from tests.tcp.pairs import shaken, spans, windows
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options

@@ -258,7 +258,7 @@ class Endpoint:
         """Does a connection in TIME-WAIT make room for the new one that this SYN asks for?"""
         if conn.state is not State.TIME_WAIT or seg.flags & (SYN | ACK | RST) != SYN:
             return False
-        return listener is not None and not listener.full and time_wait.may_give_way(conn.tcb, seg)
+        return listener is not None and not listener.full and time_wait.may_give_way(conn.tcb, seg, listener.config)
 
     def _arrives_in_listen(
         self, listener: Listener, flow: Flow, seg: Segment, old: Connection | None, now: float

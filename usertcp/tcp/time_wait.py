@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from usertcp.tcp.config import Config
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.sequence import unwrap, wrap
 from usertcp.tcp.tcb import Tcb
 from usertcp.tcp.timestamps import older
 
 
-def may_give_way(tcb: Tcb, seg: Segment) -> bool:
+def may_give_way(tcb: Tcb, seg: Segment, config: Config) -> bool:
     """May this SYN, which found the connection in TIME-WAIT, begin a new one? Not if it could be an old duplicate
     (RFC 6191, 2).
 
-    Timestamps tell if both incarnations have them, or only the new one; otherwise SEQ must lie beyond the old FIN.
+    Timestamps tell if both incarnations have them, or only the new one, whose *config* this is; otherwise SEQ must lie
+    beyond the old FIN.
     """
     beyond = unwrap(seg.seq, tcb.rcv.nxt) >= tcb.rcv.nxt
-    stamps = seg.options.timestamps if tcb.config.timestamps else None
+    stamps = seg.options.timestamps if config.timestamps else None
     if stamps is None:
         return beyond
     if not tcb.timestamps.enabled:
