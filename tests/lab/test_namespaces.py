@@ -5,6 +5,8 @@ import errno
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -143,6 +145,28 @@ def test_nothing_is_left_after_sigkill(child: Child) -> None:
     os.close(writing)
     assert namespaces_in_use() <= before
     assert not {"us", "peer"} & interfaces()
+
+
+def test_nothing_is_left_of_an_experiment_after_sigkill() -> None:
+    before = namespaces_in_use()
+    command = [sys.executable, "-m", "usertcp", "lab", "run", "syn-loss"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout
+        while b"SYN-SENT" not in process.stdout.readline():
+            assert process.poll() is None
+        assert len(namespaces_in_use() - before) == 1
+        process.kill()
+        process.wait()
+        assert not [path for path in Path("/proc").glob("[0-9]*/stat") if session(path) == process.pid]
+    assert namespaces_in_use() <= before
+    assert not {"us", "peer"} & interfaces()
+
+
+def session(stat: Path) -> int:
+    """The session that a process belongs to; 0 if it has ended meanwhile."""
+    with suppress(OSError):
+        return int(stat.read_text().rpartition(")")[2].split()[3])
+    return 0
 
 
 def test_who_is_forbidden_to_make_them_is_told_the_setting(child: Child) -> None:

@@ -1,4 +1,4 @@
-"""We close first, and the peer takes its time: four segments, and TIME-WAIT is ours.
+"""We close first: four segments, and TIME-WAIT is ours.
 
 What it showed: the two directions close one by one. Our FIN was acknowledged while the peer's program had not decided
 yet; its own FIN came when it had. Whoever closes first waits out 2 MSL, since nobody acknowledges the last ACK.

@@ -1,4 +1,4 @@
-"""One of our data segments is lost: three repeated acknowledgments bring it back long before its timeout.
+"""A data segment is lost: repeated ACKs bring it back long before its timeout.
 
 What it showed: each segment that arrives beyond a gap makes the peer say again what it is waiting for. Three such ACKs
 are taken for a loss, and the one segment that is missing is sent again, within a round trip. The peer's program got

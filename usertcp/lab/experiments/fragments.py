@@ -1,4 +1,4 @@
-"""Segments in several IP packets: ours go out in fragments, and the peer's come in so.
+"""Segments in several IP packets: in fragments, out and in.
 
 What it showed: IP may cut a packet that is too large for a link, and puts it together again at the other end. TCP sees
 none of it, but the loss of one fragment is the loss of the whole segment: that is why segments are made to fit.

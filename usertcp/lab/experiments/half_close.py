@@ -1,4 +1,4 @@
-"""We have finished, the peer has not: a megabyte comes in through a half-closed connection.
+"""We have finished, the peer has not: a megabyte comes in afterwards.
 
 What it showed: a FIN says "I have no more to send", not "I am gone". The peer answered our request after it had seen
 our end of file, and a megabyte arrived in FIN-WAIT-2, every octet in its place.

@@ -1,4 +1,4 @@
-"""A whole connection: three segments open it, data goes both ways, four or three close it.
+"""A whole connection: handshake, data both ways, teardown.
 
 What it showed: before any data, each end chose a number to count its octets from, and each had the other's number
 acknowledged. SYN and FIN take up one number each, so that they can be acknowledged and sent again like data.

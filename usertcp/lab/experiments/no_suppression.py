@@ -1,4 +1,4 @@
-"""Nothing keeps our own kernel quiet: it resets the connection that it knows nothing of.
+"""Nothing keeps our own kernel quiet: it resets our connection.
 
 What it showed: the peer's SYN-ACK came to this machine, where our kernel has no connection at that port, so it answered
 with a RST, as it must. The peer believed it, and the connection was over before our ACK was there. With the RST kept in

@@ -1,4 +1,4 @@
-"""The same pair of sockets again: not while it is in TIME-WAIT, unless the caller proves that it is a new connection.
+"""The same pair of sockets again: after TIME-WAIT, or with a SYN that is surely new.
 
 What it showed: our own call from the same port to the same port was refused until 2 MSL had passed. But a peer that
 calls while we are in TIME-WAIT need not wait: its SYN had a later timestamp than anything in the old connection, so it

@@ -1,4 +1,4 @@
-"""Segments overtake each other: what comes too early waits for what is missing.
+"""Segments overtake each other: what is early waits for what is missing.
 
 What it showed: the peer's second segment arrived after its third and fourth. These were kept, our ACKs went on asking
 for the gap and named what lay beyond it, and our program read everything in order, when the gap was filled.
@@ -26,7 +26,7 @@ async def run(lab: Lab) -> None:
         if direction == "in" and packet[TCP].payload:
             segments.append(packet)
             if len(segments) == 2:
-                return Delayed(packet, 0.01)
+                return Delayed(packet, 0.1)
         return packet
 
     listener = lab.peer.listen(80)

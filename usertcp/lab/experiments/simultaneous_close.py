@@ -3,7 +3,7 @@
 What it showed: each end got a FIN where it waited for the acknowledgment of its own, went to CLOSING, and from there,
 once that had come, to TIME-WAIT. Both have it, for neither knows that its last ACK has arrived.
 
-How to read it: what the peer sends takes a tenth of a second to us, so that our FIN leaves before the peer's arrives.
+How to read it: what the peer sends takes 0.2 s to us, so that our FIN leaves before the peer's arrives.
 CLOSING shows on both sides. RFC 9293, 3.6, Figure 13.
 """
 
@@ -15,7 +15,7 @@ from usertcp.link.rewrite import Delayed
 
 
 def long_way_back(packet: Packet, direction: Direction) -> Packet | Delayed:
-    return Delayed(packet, 0.1) if direction == "in" else packet
+    return Delayed(packet, 0.2) if direction == "in" else packet
 
 
 async def run(lab: Lab) -> None:

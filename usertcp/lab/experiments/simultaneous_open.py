@@ -3,7 +3,7 @@
 What it showed: each SYN arrived at an end that had sent one itself. Both went from SYN-SENT to SYN-RECEIVED,
 acknowledged what they had got, and met in ESTABLISHED. Nobody listened anywhere. Linux really does it.
 
-How to read it: our SYN takes a tenth of a second to the peer, and the peer's as long to us, so that they cross. The
+How to read it: our SYN takes 0.2 s to the peer, and the peer's as long to us, so that they cross. The
 second SYN of each end has the number of its first: it repeats it, with the ACK. RFC 9293, 3.5, Figure 7.
 """
 
@@ -18,7 +18,7 @@ OURS, THEIRS = 5001, 5002
 
 
 def long_path(packet: Packet, direction: Direction) -> Delayed:
-    return Delayed(packet, 0.1)
+    return Delayed(packet, 0.2)
 
 
 async def run(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""The network loses the peer's SYN-ACK: both ends repeat themselves, and neither opens a second connection.
+"""The network loses the peer's SYN-ACK: sent again, it is still one connection.
 
 What it showed: we cannot tell whether our SYN was lost or its answer, and need not. The peer knew our second SYN for
 the same one by its number, and answered with the number that it had chosen the first time.

@@ -1,4 +1,4 @@
-"""A segment of an old connection turns up: in TIME-WAIT it does no harm, without TIME-WAIT it spoils the next one.
+"""An old segment turns up: harmless in TIME-WAIT, without it taken for new data.
 
 What it showed: a network may hold a copy of a segment back and deliver it late. TIME-WAIT knew it for something that
 was acknowledged long ago, and kept the pair of sockets from being used again meanwhile. Once it was gone, a new

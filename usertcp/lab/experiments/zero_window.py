@@ -1,4 +1,4 @@
-"""The peer's program does not read: its window closes, and we ask from time to time whether it has opened.
+"""The peer's program does not read: its window closes, and we keep asking.
 
 What it showed: the receiver says how much more it can take, and the sender obeys, down to nothing. Then somebody must
 keep asking, since the ACK that opens the window may be lost, and both would wait for ever. One octet does it. When the
