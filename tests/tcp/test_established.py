@@ -435,6 +435,7 @@ def test_a_closed_window_opens_by_itself_when_the_user_has_read(bench: Bench) ->
     assert update.wnd == MSS
 
 
+@pytest.mark.rfc("9293", "3.6.1", "MAY-1")
 @pytest.mark.rfc("9293", "3.6.1", "SHLD-3")
 def test_text_for_a_user_who_has_closed_both_directions_is_answered_by_a_reset(bench: Bench) -> None:
     bench.close(receive=False)
@@ -506,7 +507,7 @@ def test_text_is_sent_again_ever_more_slowly(iss: int, irs: int) -> None:
 
 
 @pytest.mark.rfc("9293", "3.8.3", "SHLD-11")
-@pytest.mark.rfc("9293", "3.8.3", "MUST-20")
+@pytest.mark.rfc("9293", "3.8.3", "R2")
 def test_without_any_acknowledgment_the_connection_is_given_up_after_r2(bench: Bench) -> None:
     bench.send(b"text")
     bench.advance(99.9)

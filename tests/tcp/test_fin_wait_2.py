@@ -199,7 +199,7 @@ def test_the_limit_does_not_end_time_wait(iss: int, irs: int) -> None:
     assert bench.state is State.TIME_WAIT
 
 
-@pytest.mark.rfc("9293", "3.6.1", "SHLD-3")
+@pytest.mark.rfc("9293", "3.6.1")
 @pytest.mark.parametrize("earlier", [established, fin_wait_1, fin_wait_2])
 def test_a_user_who_will_not_read_does_not_wait_for_ever(iss: int, irs: int, earlier: type[Bench]) -> None:
     bench = earlier(iss, irs)

@@ -46,5 +46,17 @@ def test_every_part_of_the_pair_of_sockets_and_the_secret_count(number: Callable
     assert all(0 <= n < 2**32 for n in numbers)
 
 
+@pytest.mark.rfc("9293", "3.4.1", "MUST-9")
+def test_the_numbers_of_one_connection_say_nothing_of_those_of_another_to_who_lacks_the_secret() -> None:
+    """An attacker may have connections of its own and so know the clock; the distance to ours differs with the
+    secret."""
+    theirs = FLOW._replace(remote="192.0.2.66")
+    secrets = [bytes([n]) * 32 for n in range(256)]
+    distances = [(isn(secret, FLOW, now=5.0) - isn(secret, theirs, now=5.0)) % 2**32 for secret in secrets]
+    assert len(set(distances)) == len(secrets)
+    sixteenths = [distance >> 28 for distance in distances]
+    assert max(sixteenths.count(n) for n in range(16)) < 40
+
+
 def test_who_sees_the_timestamps_has_not_seen_what_the_isn_is_made_of() -> None:
     assert timestamp_offset(SECRET, FLOW) != isn(SECRET, FLOW, now=0.0)

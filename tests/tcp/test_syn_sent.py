@@ -44,6 +44,15 @@ def test_text_is_taken_as_long_as_there_is_room_to_queue_it(iss: int, irs: int) 
     assert not bench.tcp.writable
 
 
+@pytest.mark.rfc("9293", "3.9.1.2", "MAY-16")
+def test_text_of_several_sends_goes_out_in_one_segment(iss: int, irs: int) -> None:
+    bench = syn_sent(iss, irs)
+    for text in (b"one ", b"two ", b"three"):
+        bench.send(text)
+    bench.arrives(SYN | ACK, 0, 1)
+    assert bench.sent() == ["<SEQ=1><ACK=1><CTL=ACK>one two three"]
+
+
 @pytest.mark.rfc("9293", "3.10.3")
 def test_receive_waits(iss: int, irs: int) -> None:
     bench = syn_sent(iss, irs)
@@ -217,6 +226,14 @@ def test_syn_carries_nothing_that_is_switched_off(iss: int, irs: int) -> None:
     bench.open()
     [syn] = bench.take()
     assert syn.options == Options(mss=500)
+
+
+@pytest.mark.rfc("9293", "3.7.1", "MAY-3")
+def test_the_mss_is_said_even_if_it_is_the_default(iss: int, irs: int) -> None:
+    bench = closed(iss, irs, Config(mss=536))
+    bench.open()
+    [syn] = bench.take()
+    assert syn.options.mss == 536
 
 
 # Timeouts
