@@ -13,7 +13,7 @@ from tests.conformance.report import lines, reasons, report, requirements
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance")
-    parser.add_argument("outcomes", type=Path, help="file written by pytest --conformance")
+    parser.add_argument("outcomes", type=Path, help="file written by pytest --conformance=FILE")
     parser.add_argument("--json", action="store_true", help="a list of objects: id, status, tests, why ...")
     arguments = parser.parse_args()
     rows = report(requirements(), reasons(), outcomes.read(arguments.outcomes))

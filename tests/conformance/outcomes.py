@@ -1,4 +1,4 @@
-"""Which rules a run of the tests is about, and how each test ended: a pytest plugin behind `--conformance FILE`."""
+"""Which rules a run of the tests is about, and how each test ended: a pytest plugin behind `--conformance=FILE`."""
 
 from __future__ import annotations
 
