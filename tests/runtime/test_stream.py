@@ -127,11 +127,11 @@ async def test_aclose_leaves_time_wait_to_the_stack(autojump_clock: MockClock) -
         assert client.state is State.FIN_WAIT_1
         assert await server.receive_some() == b""
         await server.aclose()
-        await trio.sleep(0.1)
+        closed = trio.current_time()
+        await trio.sleep(0.15)
         assert client.state is State.TIME_WAIT
-        began = trio.current_time()
         await client.wait_closed()
-        assert trio.current_time() == pytest.approx(began + 2 * MSL)
+        assert trio.current_time() == pytest.approx(closed + 0.1 + 2 * MSL)
         assert (client.state, server.state) == (State.CLOSED, State.CLOSED)
         assert (client.error, server.error) == (None, None)
 

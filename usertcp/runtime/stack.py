@@ -72,6 +72,8 @@ class Stack:
           trio.ClosedResourceError: the stack was closed.
         """
         addresses = await resolve(host, port)
+        if local_port is not None and not 0 < local_port < 65536:
+            raise InvalidAddress(f"local port {local_port}")
 
         def attempt(remote: str, changes: Changes) -> TcpStream:
             return self._attempt(remote, port, local_port, config, changes)
