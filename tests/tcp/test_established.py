@@ -368,6 +368,15 @@ def test_the_window_is_not_updated_by_a_segment_that_was_overtaken(bench: Bench)
     assert window(bench) == 4000
 
 
+@pytest.mark.rfc("9293", "3.1", "MUST-1")
+@pytest.mark.parametrize("wnd", [32767, 32768, 65535])
+def test_the_largest_windows_are_no_negative_ones(iss: int, irs: int, wnd: int) -> None:
+    bench = established(iss, irs, replace(CONFIG, initial_window=100 * MSS))
+    bench.arrives(ACK, 1, 1, wnd=wnd)
+    bench.send(bytes(100 * MSS))
+    assert sum(len(seg.data) for seg in bench.take()) == wnd // MSS * MSS
+
+
 @pytest.mark.rfc("9293", "3.8.6", "MUST-34")
 @pytest.mark.rfc("9293", "3.8.6", "SHLD-15")
 def test_a_peer_that_shrinks_its_window_gets_nothing_beyond_it_until_it_opens(bench: Bench) -> None:

@@ -8,21 +8,6 @@ from tests.tcp.builders import FLOW, delivered, host
 from usertcp.tcp.segment import ACK, FIN, SYN, Flow, Segment
 from usertcp.tcp.state import State
 
-CALLER = FLOW._replace(remote="192.0.2.77", remote_port=4000)
-"""Somebody who connects to the local socket of FLOW."""
-
-
-@pytest.mark.rfc("9293", "3.9.1.1", "MUST-42")
-def test_one_may_listen_on_the_port_of_a_connection_in_syn_sent() -> None:
-    endpoint = host()
-    opening = endpoint.open(FLOW, now=0.0)
-    endpoint.output(0.0)
-    listener = endpoint.listen("", FLOW.local_port)
-    [syn_ack] = delivered(endpoint, Segment(100, 0, SYN), CALLER)
-    delivered(endpoint, Segment(101, (syn_ack.seq + 1) % 2**32, ACK), CALLER)
-    assert listener.accept() is endpoint.connections[CALLER]
-    assert opening.state is State.SYN_SENT
-
 
 @pytest.mark.rfc("9293", "3.9.1.1", "MUST-42")
 def test_one_may_listen_on_the_port_of_a_connection_in_syn_received() -> None:

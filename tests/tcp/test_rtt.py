@@ -16,6 +16,7 @@ def test_before_the_first_sample_the_rto_is_the_initial_one() -> None:
 
 
 @pytest.mark.rfc("6298", "2.2")
+@pytest.mark.rfc("9293", "3.8.1", "MUST-18")
 def test_first_sample() -> None:
     rtt = estimator()
     rtt.sample(0.2)
@@ -24,6 +25,7 @@ def test_first_sample() -> None:
 
 
 @pytest.mark.rfc("6298", "2.3")
+@pytest.mark.rfc("9293", "3.8.1", "MUST-18")
 def test_later_samples_are_smoothed_rttvar_with_the_srtt_before_its_update() -> None:
     rtt = estimator()
     rtt.sample(0.2)
@@ -42,6 +44,7 @@ def test_a_constant_rtt_leaves_at_least_a_tick_of_the_clock() -> None:
 
 
 @pytest.mark.rfc("6298", "2.4")
+@pytest.mark.rfc("9293", "3.8.1", "MUST-18")
 def test_rto_is_rounded_up_to_the_minimum() -> None:
     rtt = estimator(minimum=1.0)
     rtt.sample(0.01)
