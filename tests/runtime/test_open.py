@@ -276,7 +276,7 @@ class Claiming:
         self.held: list[tuple[str, int, str]] = []
         self.taken = taken
         self.forbidden = forbidden
-        network.link_a.claim = self.claim  # type: ignore[method-assign]
+        network.link_a.claim = self.claim
 
     @contextmanager
     def claim(self, local: str, port: int, remote: str = "") -> Iterator[None]:
