@@ -60,9 +60,19 @@ def test_after_close_the_last_small_segment_does_not_wait(iss: int, irs: int) ->
 @pytest.mark.rfc("9293", "3.9.1.2", "SHLD-27")
 def test_the_last_segment_of_what_is_buffered_is_pushed_and_no_other(iss: int, irs: int) -> None:
     bench = established(iss, irs)
-    bench.send(bytes(2 * MSS + 10))
-    bench.arrives(ACK, 1, 1 + 2 * MSS)
+    bench.send(bytes(3 * MSS))
     assert [seg.flags & PSH for seg in bench.take()] == [0, 0, PSH]
+
+
+@pytest.mark.rfc("9293", "3.9.1.2", "MUST-61")
+@pytest.mark.rfc("9293", "3.8.6.3", "SHLD-18")
+def test_so_is_the_last_that_goes_out_before_what_waits_for_its_acknowledgment(iss: int, irs: int) -> None:
+    """The peer would delay that acknowledgment, if it did not know that we are done for now."""
+    bench = established(iss, irs)
+    bench.send(bytes(3 * MSS + 10))
+    assert [seg.flags & PSH for seg in bench.take()] == [0, 0, PSH]
+    bench.arrives(ACK, 1, 1 + 3 * MSS)
+    assert [seg.flags & PSH for seg in bench.take()] == [PSH]
 
 
 @pytest.mark.rfc("9293", "3.9.1.2", "MUST-60")

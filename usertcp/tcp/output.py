@@ -130,7 +130,7 @@ def full_size(tcb: Tcb) -> int:
 
 
 def sack_octets(tcb: Tcb) -> int:
-    blocks = min(len(tcb.receive_buffer.ranges), sack_blocks_max(tcb)) if tcb.sack_permitted else 0
+    blocks = min(tcb.receive_buffer.holes, sack_blocks_max(tcb)) if tcb.sack_permitted else 0
     return 4 + 8 * blocks if blocks else 0
 
 
@@ -153,8 +153,8 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
         data = tcb.send_buffer.peek(position, min(full_size(tcb), limit - position))
         end = position + len(data)
         flags = ACK
-        if data and end == tcb.send_buffer.end:
-            flags |= PSH  # nothing follows for now (RFC 9293, 3.9.1.2, MUST-61)
+        if data and window.last_for_now(tcb, tcb.send_buffer.end - end, full_size(tcb)):
+            flags |= PSH  # (RFC 9293, 3.9.1.2, MUST-61)
         if end == snd.fin and end < limit:
             flags |= FIN
         seg = segment(tcb, position, flags, data, now)
@@ -212,6 +212,6 @@ def syn_options(tcb: Tcb, now: float) -> Options:
 def ordinary_options(tcb: Tcb, now: float) -> Options:
     stamps = timestamps.option(tcb, now)
     blocks: tuple[tuple[int, int], ...] = ()
-    if tcb.sack_permitted and tcb.receive_buffer.ranges:
+    if tcb.sack_permitted and tcb.receive_buffer.holes:
         blocks = tuple((wrap(a), wrap(b)) for a, b in tcb.receive_buffer.sack_blocks(sack_blocks_max(tcb)))
     return Options(timestamps=stamps, sack=blocks) if stamps or blocks else NO_OPTIONS

@@ -44,6 +44,11 @@ class ReceiveBuffer:
         """The out-of-order ranges (left edge, right edge), ascending."""
         return [(left, self._rights[left]) for left in self._lefts]
 
+    @property
+    def holes(self) -> int:
+        """How many holes there are: one before each out-of-order range."""
+        return len(self._lefts)
+
     def sack_blocks(self, n: int) -> tuple[tuple[int, int], ...]:
         """The first *n* ranges to report (RFC 2018, 4): that of the latest arrival first, then backwards in time."""
         return tuple(islice(reversed(self._rights.items()), n))

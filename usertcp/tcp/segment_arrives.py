@@ -251,7 +251,7 @@ def seventh_process_segment_text(tcb: Tcb, seg: Segment, now: float) -> None:
     if not tcb.user_reads:
         tcb.abort(Event.ABORT, ConnectionAborted("data arrived for a user who has closed"), now)
         raise Discard("nobody is left to read this text: reset")
-    before, holes = rcv.nxt, bool(tcb.receive_buffer.ranges)
+    before, holes = rcv.nxt, tcb.receive_buffer.holes
     if not tcb.receive_buffer.write(begin, text):
         tcb.ack_now = True
         raise Discard("too many separate pieces out of order")

@@ -79,3 +79,11 @@ def worth_sending(tcb: Tcb, size: int, full: int) -> bool:
     if everything and (idle or tcb.snd.fin is not None):  # after CLOSE nothing can join the last segment
         return True
     return idle and size * 2 >= tcb.snd.max_wnd
+
+
+def last_for_now(tcb: Tcb, rest: int, full: int) -> bool:
+    """Does nothing follow a segment with text until it is acknowledged, *rest* octets being queued behind it?
+
+    Not if Nagle's algorithm holds them; a peer that knows (by PSH) does not delay the acknowledgment.
+    """
+    return rest == 0 or (rest < full and tcb.config.nagle and tcb.snd.fin is None)
