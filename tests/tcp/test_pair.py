@@ -120,7 +120,7 @@ def converse(pair: Pair, users: list[User], configs: list[Config]) -> None:
     assert not pair.server.connections
 
 
-@pytest.mark.rfc("9293", "3.8.1", "MUST-19")
+@pytest.mark.rfc("9293", "3.8.2", "MUST-19")
 @pytest.mark.rfc("9293", "3.10.7.4", "SHLD-31")
 @settings(
     max_examples=60,

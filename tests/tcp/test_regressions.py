@@ -183,7 +183,7 @@ def test_optimistic_acknowledgments_are_refused(iss: int, irs: int) -> None:
     assert spans(bench) == []
 
 
-@pytest.mark.rfc("9293", "3.8.6.1", "MUST-21")
+@pytest.mark.rfc("9293", "3.8.3", "MUST-21")
 def test_a_peer_that_holds_memory_by_a_tiny_window_can_be_given_up(iss: int, irs: int) -> None:
     bench = established(iss, irs, replace(CONFIG, user_timeout=30.0))
     bench.arrives(ACK, 1, 1, wnd=0)

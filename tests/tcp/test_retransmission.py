@@ -61,7 +61,7 @@ def test_a_lone_fin_is_repeated_until_acknowledged(iss: int, irs: int, build: Bu
     assert bench.take() == []
 
 
-@pytest.mark.rfc("9293", "3.8.1", "MUST-19")
+@pytest.mark.rfc("9293", "3.8.2", "MUST-19")
 @pytest.mark.rfc("6298", "2.5")
 def test_the_timeout_never_exceeds_its_maximum(iss: int, irs: int) -> None:
     bench = established(iss, irs, replace(CONFIG, r2=1e6, rto_max=60.0))
