@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from trio.testing import MockClock
 
-from usertcp import ConnectionTimedOut, open_stack
+from usertcp import ConnectionTimedOut, InvalidAddress, open_stack
 from usertcp.link import Link
 from usertcp.link.memory import memory_links
 from usertcp.tcp.config import Config
@@ -54,6 +54,19 @@ async def test_ip_is_asked_for_the_local_address_before_the_syn(autojump_clock: 
         ("198.51.100.1", "192.0.2.2"),
         ("203.0.113.1", "192.0.2.3"),
     ]
+
+
+@pytest.mark.rfc("9293", "3.9.1.1", "MUST-43")
+async def test_the_user_may_name_the_local_address_instead(autojump_clock: MockClock) -> None:
+    ours, _ = memory_links(("192.0.2.1", "192.0.2.9", "2001:db8::1"), ("192.0.2.2",))
+    trace: list[TraceRecord] = []
+    async with open_stack(ours, Config(user_timeout=0.5), tracer=trace.append, linger=0) as stack:
+        with pytest.raises(ConnectionTimedOut):
+            await stack.open_tcp_stream("192.0.2.2", 80, local_address="192.0.2.9")
+        for foreign in ("192.0.2.3", "2001:db8::1"):
+            with pytest.raises(InvalidAddress, match="no local address to reach 192.0.2.2"):
+                await stack.open_tcp_stream("192.0.2.2", 80, local_address=foreign)
+    assert {IP(r.packet).src for r in trace if isinstance(r, PacketOut)} == {"192.0.2.9"}
 
 
 @pytest.mark.rfc("9293", "3.9.1.1", "MUST-45")

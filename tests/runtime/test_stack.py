@@ -87,7 +87,7 @@ async def test_a_closed_port_answers_by_a_reset(autojump_clock: MockClock) -> No
         assert await peer.receive() == [Segment(0, 6, RST | ACK)]
 
 
-@pytest.mark.rfc("9293", "3.8.6.3", "MUST-59")
+@pytest.mark.rfc("9293", "3.10.7.4", "MUST-59")
 async def test_all_that_arrived_together_is_acknowledged_once(autojump_clock: MockClock) -> None:
     async with played() as (stack, peer):
         await stack.open_tcp_listener(80)

@@ -199,7 +199,7 @@ async def test_abort_wakes_those_who_wait(autojump_clock: MockClock) -> None:
         client.abort()
 
 
-@pytest.mark.rfc("9293", "3.8.3", "MUST-20")
+@pytest.mark.rfc("9293", "3.8.3", "R2")
 async def test_a_peer_that_vanishes_breaks_the_stream(autojump_clock: MockClock) -> None:
     async with open_network() as network:
         client, _ = await open_stream_pair(network)
@@ -310,7 +310,7 @@ async def test_waiting_cancelled_leaves_the_stream_as_it_was(autojump_clock: Moc
 # STATUS
 
 
-@pytest.mark.rfc("9293", "3.9.1.4")
+@pytest.mark.rfc("9293", "3.9.1.5")
 async def test_status_before_and_after_the_end(autojump_clock: MockClock) -> None:
     async with pair(Path(delay=0.1)) as (client, server):
         await client.send_all(bytes(1000))

@@ -68,6 +68,7 @@ def test_acknowledging_what_was_never_sent_gains_it_nothing_either(iss: int, irs
 
 
 @pytest.mark.rfc("5681", "3.1", "congestion avoidance")
+@pytest.mark.rfc("9293", "3.8.2", "MUST-19")
 def test_congestion_avoidance_adds_a_segment_per_window(iss: int, irs: int) -> None:
     bench = shaken(iss, irs, replace(CONFIG, initial_window=8 * MSS), wnd=WIDE)
     bench.send(bytes(50_000))

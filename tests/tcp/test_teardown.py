@@ -168,7 +168,7 @@ def test_the_fin_of_a_segment_that_is_cut_at_the_window_comes_again(iss: int, ir
     assert bench.state is S.CLOSE_WAIT
 
 
-@pytest.mark.rfc("9293", "3.8.1", "MUST-18")
+@pytest.mark.rfc("9293", "3.8.1")
 @pytest.mark.parametrize("lost", [0, 1, 2, 3])
 def test_any_one_of_the_four_segments_may_be_lost(iss: int, lost: int) -> None:
     class Losing(Path):

@@ -84,7 +84,7 @@ def test_it_waits_for_room_in_the_backlog(irs: int) -> None:
     assert server.old.state is State.TIME_WAIT
 
 
-@pytest.mark.rfc("9293", "3.6.1", "MUST-13")
+@pytest.mark.rfc("6191", "2")
 def test_segments_of_the_old_incarnation_do_nothing_to_the_new_one(irs: int) -> None:
     server = Server(irs, None)
     (syn_ack,) = server.says(irs + 100_000, 0, SYN, None)

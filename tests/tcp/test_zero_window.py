@@ -163,7 +163,7 @@ def test_while_we_probe_our_acknowledgments_stay_where_the_peer_takes_them(iss: 
 # Ours
 
 
-@pytest.mark.rfc("9293", "3.4", "MUST-66")
+@pytest.mark.rfc("9293", "3.4", "zero window")
 def test_an_ack_is_processed_while_our_window_is_closed(iss: int, irs: int) -> None:
     bench = shut(iss, irs)
     bench.send(b"text")
@@ -172,7 +172,7 @@ def test_an_ack_is_processed_while_our_window_is_closed(iss: int, irs: int) -> N
     assert bench.tcp.all_acked
 
 
-@pytest.mark.rfc("9293", "3.4", "MUST-66")
+@pytest.mark.rfc("9293", "3.4", "zero window")
 @pytest.mark.rfc("9293", "3.10.7.4", "first")
 def test_the_ack_of_a_probe_is_processed_and_its_octet_is_not_taken(iss: int, irs: int) -> None:
     bench = shut(iss, irs)
@@ -184,7 +184,7 @@ def test_the_ack_of_a_probe_is_processed_and_its_octet_is_not_taken(iss: int, ir
     assert len(bench.receive(9999)) == 4000
 
 
-@pytest.mark.rfc("9293", "3.4", "MUST-66")
+@pytest.mark.rfc("9293", "3.4", "zero window")
 def test_a_reset_is_processed_while_our_window_is_closed(iss: int, irs: int) -> None:
     bench = shut(iss, irs)
     bench.arrives(RST, 4001)
@@ -192,7 +192,7 @@ def test_a_reset_is_processed_while_our_window_is_closed(iss: int, irs: int) -> 
     assert isinstance(bench.tcp.error, ConnectionReset)
 
 
-@pytest.mark.rfc("9293", "3.4", "MUST-66")
+@pytest.mark.rfc("9293", "3.4", "zero window")
 def test_so_is_one_with_urg(iss: int, irs: int) -> None:
     bench = shut(iss, irs)
     bench.send(b"text")

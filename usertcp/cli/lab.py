@@ -47,7 +47,7 @@ def run(name: str, msl: float | None, view: View) -> int:
 
     Both ends' states are real: those on the right come from the peer's kernel. Fails if what is claimed does not hold.
     """
-    from usertcp.cli.bench import perform
+    from usertcp.cli.experiment import perform
     from usertcp.cli.run import run
     from usertcp.lab.experiment import enter, find
 
@@ -59,9 +59,10 @@ def run(name: str, msl: float | None, view: View) -> int:
 @command.command()
 def shell() -> int:
     """Open a shell in the network, with services on the peer."""
-    from usertcp.cli.bench import shell
     from usertcp.cli.run import run
     from usertcp.lab.experiment import enter
+    from usertcp.lab.shell import WELCOME, shell
 
     peer = enter()
+    click.echo(WELCOME)
     return run(lambda: shell(peer))

@@ -27,9 +27,9 @@ import trio
 
 from usertcp.errors import SetupError, TcpError
 from usertcp.lab import cable, namespaces
-from usertcp.lab.bench import Claim, Lab, open_lab
 from usertcp.lab.experiments import ORDER
 from usertcp.lab.peer import Peer
+from usertcp.lab.workbench import Claim, Lab, open_lab
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import Tracer
 

@@ -20,6 +20,7 @@ async def open_tcp_stream(
     host: str,
     port: int,
     *,
+    local_address: str | None = None,
     local_port: int | None = None,
     config: Config | None = None,
     happy_eyeballs_delay: float = STAGGER,
@@ -31,7 +32,12 @@ async def open_tcp_stream(
     """
     stack = await default_stack()
     return await stack.open_tcp_stream(
-        host, port, local_port=local_port, config=config, happy_eyeballs_delay=happy_eyeballs_delay
+        host,
+        port,
+        local_address=local_address,
+        local_port=local_port,
+        config=config,
+        happy_eyeballs_delay=happy_eyeballs_delay,
     )
 
 

@@ -50,6 +50,7 @@ class Stack:
         host: str,
         port: int,
         *,
+        local_address: str | None = None,
         local_port: int | None = None,
         config: Config | None = None,
         happy_eyeballs_delay: float = STAGGER,
@@ -61,6 +62,7 @@ class Stack:
 
         Args:
           host: a name, or an address of either family.
+          local_address: one of ours (MUST-43); by default the one that the route to the host has (MUST-44).
           local_port: our port; by default a free one, chosen so that it is hard to guess (RFC 6056).
           config: for this connection; by default the stack's.
 
@@ -76,7 +78,8 @@ class Stack:
             raise InvalidAddress(f"local port {local_port}")
 
         def attempt(remote: str, changes: Changes) -> TcpStream:
-            return self._attempt(remote, port, local_port, config, changes)
+            local = self._local_address(local_address, remote)
+            return self._attempt(local, remote, port, local_port, config, changes)
 
         return await connect(addresses, attempt, f"{host} port {port}", happy_eyeballs_delay)
 
@@ -176,12 +179,20 @@ class Stack:
 
     # Opening
 
+    def _local_address(self, asked: str | None, remote: str) -> str:
+        """Where a connection to *remote* comes from: as asked for, or as the route has it."""
+        if asked is None:
+            return self.link.source_address(remote)
+        if (":" in asked) != (":" in remote) or not self.link.is_local(asked):
+            raise InvalidAddress(f"{asked} is no local address to reach {remote} from")
+        return asked
+
     def _attempt(
-        self, remote: str, port: int, local_port: int | None, config: Config | None, changes: Changes
+        self, local: str, remote: str, port: int, local_port: int | None, config: Config | None, changes: Changes
     ) -> TcpStream:
         """A connection in SYN-SENT; its SYN is on its way."""
         self._check_open()
-        local, now = self.link.source_address(remote), trio.current_time()
+        now = trio.current_time()
 
         def choose() -> int:
             return self.endpoint.choose_port(local, remote, port, now)

@@ -17,9 +17,7 @@ from usertcp.tcp.segment import Flow, Segment
 from usertcp.tcp.send_buffer import SendBuffer
 from usertcp.tcp.state import TRANSITIONS, Event, State
 
-TOLD_OF_ABORT = frozenset(
-    {State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT}
-)
+TOLD_OF_ABORT = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT})
 """States in which ABORT sends a RST (RFC 9293, 3.10.5): those with something that the peer would wait for in vain."""
 NEVER = inf
 TIMESTAMPS_OCTETS = 12
