@@ -64,7 +64,7 @@ async def test_the_user_may_name_the_local_address_instead(autojump_clock: MockC
         with pytest.raises(ConnectionTimedOut):
             await stack.open_tcp_stream("192.0.2.2", 80, local_address="192.0.2.9")
         for foreign in ("192.0.2.3", "2001:db8::1"):
-            with pytest.raises(InvalidAddress, match="no local address to reach 192.0.2.2"):
+            with pytest.raises(InvalidAddress, match="no local address"):
                 await stack.open_tcp_stream("192.0.2.2", 80, local_address=foreign)
     assert {IP(r.packet).src for r in trace if isinstance(r, PacketOut)} == {"192.0.2.9"}
 
