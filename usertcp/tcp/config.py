@@ -48,7 +48,9 @@ class Config:
     timestamps: bool = True
     """RFC 7323, 3: RTT of retransmitted data, and PAWS."""
     sack: bool = True
-    """RFC 2018: tell the peer what arrived out of order."""
+    """RFC 2018: each end tells the other what arrived out of order, and sends again only what did not (RFC 6675)."""
+    dsack: bool = True
+    """RFC 2883: tell the peer what arrived twice, so that it sees what it sent again for nothing."""
 
     # Sending
     nagle: bool = True
