@@ -14,6 +14,9 @@ from tests.tcp.sacks import at, in_flight, sacks, sacks_octets
 from usertcp.tcp.recovery import News
 from usertcp.tcp.recovery.sack import Sack
 
+AT_ONCE = replace(CONFIG, prr=False)
+"""The window is reduced when recovery begins."""
+
 # What is lost
 
 
@@ -54,7 +57,7 @@ def test_every_hole_is_filled_in_order_and_once_and_what_is_sacked_is_not_sent_a
 
 @pytest.mark.rfc("6675", "5", "pipe")
 def test_while_in_recovery_the_pipe_stays_within_the_window(iss: int, irs: int) -> None:
-    bench = in_flight(iss, irs, 20, text=40)
+    bench = in_flight(iss, irs, 20, text=40, config=AT_ONCE)
     sent = 20
     sent += len(sacks(bench, 0, (1, 4)))
     for right in range(5, 21):
@@ -85,7 +88,7 @@ def test_recovery_ends_when_all_that_was_in_flight_at_its_beginning_is_acknowled
 
 @pytest.mark.rfc("6675", "4", "NextSeg")
 def test_with_nothing_new_to_send_what_lies_below_the_highest_sack_goes_out_early(iss: int, irs: int) -> None:
-    bench = in_flight(iss, irs, 10, text=10)
+    bench = in_flight(iss, irs, 10, text=10, config=AT_ONCE)
     out = sacks(bench, 0, (1, 4))
     out += sacks(bench, 0, (5, 6), (1, 4))
     out += sacks(bench, 4, (5, 7))

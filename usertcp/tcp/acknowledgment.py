@@ -52,7 +52,10 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
 def start_recovery(tcb: Tcb) -> None:
     """The handshake has said whether the peer will tell what it has. What was known of the loss of a SYN says nothing
     of the text."""
-    tcb.recovery = Sack(tcb.snd.una) if tcb.sack_permitted else NewReno(tcb.snd.iss)
+    if tcb.sack_permitted:
+        tcb.recovery = Sack(tcb.snd.una, proportional=tcb.config.prr)
+    else:
+        tcb.recovery = NewReno(tcb.snd.iss)
 
 
 def start_congestion_control(tcb: Tcb) -> None:
