@@ -59,6 +59,9 @@ class Config:
     """A name in `usertcp.tcp.congestion.CONTROLLERS`."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
+    rack: bool = True
+    """RFC 8985: find losses by time, and probe the tail of a flight. False: by counting what arrived behind a hole (RFC
+    6675). Means something with SACK only."""
     prr: bool = True
     """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
     drained to the new window (RFC 6675). Means something with SACK only."""

@@ -6,7 +6,7 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import persist, selective_ack, timestamps, window
+from usertcp.tcp import loss_detection, persist, selective_ack, timestamps, window
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -31,10 +31,15 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
     if tcb.snd.una < tcb.end:
         if tcb.probe_owed:
             probe(tcb, now, out)
+        if tcb.loss_probe.owed:
+            probe_tail(tcb, now, out)
+        before = tcb.snd.nxt
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
         rescue(tcb, now, out)
         arm_timers(tcb, now)
+        if tcb.snd.nxt > before:
+            loss_detection.schedule_probe(tcb, now)
     tcb.probe_owed = False
     if tcb.ack_now:
         out.append(segment(tcb, acceptable_seq(tcb), ACK, b"", now))
@@ -110,6 +115,21 @@ def probe(tcb: Tcb, now: float, out: list[Segment]) -> None:
     if not snd.wnd:
         tcb.counters["window probes"] += 1
         recovery.take_for_lost(snd.una, snd.nxt)  # a probe does not count as in flight: the peer may well drop it
+
+
+def probe_tail(tcb: Tcb, now: float, out: list[Segment]) -> None:
+    """Ask the peer by one segment what has arrived: one that it has never seen, if the windows but for cwnd let it, or
+    the last one once more (RFC 8985, 7.3)."""
+    snd, probe = tcb.snd, tcb.loss_probe
+    probe.owed = False
+    new = snd.nxt < tcb.end and window.usable(tcb) > 0
+    position = snd.nxt if new else max(snd.una, snd.nxt - full_size(tcb))
+    if tcb.flight_size == 0 or position >= snd.una + snd.wnd:
+        return
+    tcb.counters["loss probes"] += 1
+    probe.flight_size = tcb.flight_size
+    out.append(segment_at(tcb, position, snd.una + snd.wnd if new else resend_limit(tcb, snd.nxt), now))
+    probe.end, probe.again, probe.sampled = snd.nxt, not new, False
 
 
 def restart_after_idle(tcb: Tcb, now: float) -> None:

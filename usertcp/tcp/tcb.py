@@ -75,8 +75,13 @@ class ReceiveSequence:
 
 @dataclass(slots=True)
 class Timers:
-    """When each timer expires, or NEVER. Setting is assigning."""
+    """When each timer expires, or NEVER. Setting is assigning. Of those that expire at one time the first in this order
+    runs first."""
 
+    reordering: float = NEVER
+    """How long what a later segment has overtaken is not yet lost (RFC 8985, 6.2, step 5)."""
+    loss_probe: float = NEVER
+    """PTO (RFC 8985, 7.2)."""
     retransmit: float = NEVER
     """RFC 6298, 5."""
     persist: float = NEVER
@@ -96,7 +101,16 @@ class Timers:
 
     @property
     def earliest(self) -> float:
-        return min(self.retransmit, self.persist, self.delayed_ack, self.user, self.fin_wait_2, self.time_wait)
+        return min(
+            self.retransmit,
+            self.persist,
+            self.delayed_ack,
+            self.user,
+            self.fin_wait_2,
+            self.time_wait,
+            self.reordering,
+            self.loss_probe,
+        )
 
 
 TIMERS = tuple(f.name for f in fields(Timers))
@@ -116,6 +130,22 @@ class TimestampState:
     """When TS.Recent was set, by our clock; it is void after 24 days."""
 
 
+@dataclass(slots=True)
+class LossProbe:
+    """TLP's variables (RFC 8985, 5.3)."""
+
+    owed: bool = False
+    """PTO expired: a probe goes out with the next output."""
+    end: int | None = None
+    """TLP.end_seq: what acknowledges the probe in flight."""
+    again: bool = False
+    """TLP.is_retrans: it repeated the last segment."""
+    flight_size: int = 0
+    """When it was sent."""
+    sampled: bool = True
+    """An RTT was measured since the last one."""
+
+
 class Tcb:
     """One connection's memory. Steps and calls change the fields; only `enter` changes the state."""
 
@@ -131,6 +161,7 @@ class Tcb:
         "flow",
         "held",
         "last_sent",
+        "loss_probe",
         "passive",
         "probe_owed",
         "probes",
@@ -187,6 +218,7 @@ class Tcb:
         """Zero-window probes since the window closed."""
         self.probe_owed = False
         """The persist timer expired: something goes out with the next output, whatever the window."""
+        self.loss_probe = LossProbe()
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False

@@ -27,6 +27,7 @@ CALLS = {Event.PASSIVE_OPEN, Event.ACTIVE_OPEN, Event.SEND, Event.CLOSE, Event.A
 
 EXPIRED = {
     "retransmit": "retransmission timeout",
+    "loss_probe": "no answer so far: the tail is probed",
     "persist": "persist timer: the window is tried",
     "user": "user timeout",
     "fin_wait_2": "FIN-WAIT-2 has lasted long enough",
