@@ -131,7 +131,7 @@ def test_after_a_timeout_what_was_sent_lately_is_not_taken_for_lost(iss: int, ir
 
 @pytest.mark.rfc("8985", "6.2", "step 2")
 def test_timestamps_tell_an_original_from_its_retransmission(iss: int, irs: int) -> None:
-    bench = builders.syn_sent(iss, irs, replace(CONFIG, initial_window=10 * MSS))
+    bench = builders.syn_sent(iss, irs, replace(CONFIG, initial_window=10 * MSS, undo=False))
     bench.advance(RTT)
     bench.arrives(SYN | ACK, 0, 1, options=replace(SACK, timestamps=(7, 0)), wnd=WIDE)
     bench.take()

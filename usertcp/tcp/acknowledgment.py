@@ -5,7 +5,7 @@ RTT sample, recovery, congestion window, timers, then the send window.
 
 from __future__ import annotations
 
-from usertcp.tcp import loss_detection, selective_ack, timestamps
+from usertcp.tcp import loss_detection, selective_ack, timestamps, undo
 from usertcp.tcp.congestion import CONTROLLERS
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
@@ -18,7 +18,7 @@ from usertcp.tcp.timeouts import patience
 def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     """Take SEG.ACK, at most SND.NXT, and SEG.WND."""
     snd = tcb.snd
-    window_before = snd.wnd
+    window_before, una_before = snd.wnd, snd.una
     advances = seg.ack > snd.una
     if advances:
         newly_acknowledged(tcb, seg, now)
@@ -27,6 +27,7 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     duplicate = not advances and is_duplicate(tcb, seg, window_before)
     tcb.counters["duplicate ACKs in"] += duplicate
     news = selective_ack.read(tcb, seg, duplicate, now)
+    undo.check(tcb, seg, news, una_before, now)
     loss_detection.look(tcb, news, now)
     loss_detection.take_probe_answer(tcb, news, seg.ack, now)
     if advances:

@@ -65,6 +65,8 @@ class Config:
     prr: bool = True
     """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
     drained to the new window (RFC 6675). Means something with SACK only."""
+    undo: bool = True
+    """RFC 3522 and 4015: give the congestion window back when timestamps or DSACKs show that nothing was lost."""
 
     # Defence
     challenge_acks_per_second: int = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from usertcp.tcp import undo
 from usertcp.tcp.recovery import News
 from usertcp.tcp.tcb import NEVER, Tcb
 
@@ -22,6 +23,7 @@ def look(tcb: Tcb, news: News, now: float) -> None:
         tcb.counters["fast retransmits"] += 1
         tcb.loss_probe.end = None
         tcb.timers.loss_probe = NEVER
+        undo.remember(tcb, timeout=False)
         reduce(tcb, tcb.flight_size, now)
     tcb.timers.reordering = recovery.deadline
 

@@ -6,7 +6,7 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import loss_detection, persist, selective_ack, timestamps, window
+from usertcp.tcp import loss_detection, persist, selective_ack, timestamps, undo, window
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -189,6 +189,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
         seg = segment(tcb, position, flags, data, now)
     snd.nxt = max(snd.nxt, position + seg.len)
     if again:
+        undo.resent(tcb, position, position + seg.len, now)
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
     elif tcb.timed is None:
         tcb.timed = (snd.nxt, now)

@@ -13,6 +13,7 @@ from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEnter
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
 from usertcp.tcp.recovery.new_reno import NewReno
+from usertcp.tcp.recovery.reduction import Reduction
 from usertcp.tcp.recovery.rtt import RttEstimator
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.tcp.send_buffer import SendBuffer
@@ -156,6 +157,7 @@ class Tcb:
         "config",
         "congestion",
         "counters",
+        "dsack_seen",
         "duplicate",
         "error",
         "flow",
@@ -168,6 +170,7 @@ class Tcb:
         "rcv",
         "receive_buffer",
         "recovery",
+        "reduction",
         "replies",
         "reset_owed",
         "retransmissions",
@@ -219,6 +222,10 @@ class Tcb:
         self.probe_owed = False
         """The persist timer expired: something goes out with the next output, whatever the window."""
         self.loss_probe = LossProbe()
+        self.reduction: Reduction | None = None
+        """The last reduction of the congestion window, while it may still turn out to have been wrong."""
+        self.dsack_seen = False
+        """The peer has reported a duplicate, so it does when there is one (RFC 2883)."""
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False

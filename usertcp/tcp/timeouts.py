@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usertcp.errors import ConnectionTimedOut
-from usertcp.tcp import loss_detection
+from usertcp.tcp import loss_detection, undo
 from usertcp.tcp.events import TimerExpired
 from usertcp.tcp.recovery import NO_NEWS
 from usertcp.tcp.state import Event
@@ -36,6 +36,7 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     if tcb.retransmissions >= tcb.config.r1:
         tcb.soft_error = f"no answer after {tcb.retransmissions} retransmissions"
     if tcb.syn_acked:
+        undo.remember(tcb, timeout=True)
         tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
         tcb.congestion_changed("timeout", now)
     tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt, now)

@@ -62,6 +62,9 @@ class LossRecovery(Protocol):
     def on_timeout(self, una: int, nxt: int, now: float) -> None:
         """The retransmission timer expired."""
 
+    def on_spurious(self, una: int) -> None:
+        """What seemed lost was not: go on as if recovery had never begun."""
+
     def take_for_lost(self, una: int, nxt: int) -> None:
         """Everything in flight is to be sent again, for another reason than a timeout."""
 

@@ -101,5 +101,11 @@ class NewReno:
         self.recover = nxt
         self.lost, self.lost_end = una, nxt
 
+    def on_spurious(self, una: int) -> None:
+        self.fast = False
+        self.duplicates = self.inflation = 0
+        self.recover = una - 1
+        self.lost = self.lost_end = una
+
     def take_for_lost(self, una: int, nxt: int) -> None:
         self.lost, self.lost_end = una, nxt

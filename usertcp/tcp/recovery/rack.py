@@ -73,6 +73,10 @@ class Transmissions:
             if begin < end:
                 yield begin, end, self._of[i]
 
+    def wait_for_all(self) -> None:
+        """All octets in flight may be in the network, even those of which that had been given up."""
+        self.queue = deque(sorted(set(self._of), key=lambda sent: sent.number))
+
     def forget(self, una: int) -> None:
         """What lies before *una* is acknowledged."""
         acknowledged = bisect_right(self._lefts, una) - 1
@@ -143,6 +147,12 @@ class Rack:
             self.dsack_round = nxt
             self.reo_wnd_mult += 1
             self.reo_wnd_persist = PERSIST
+
+    def on_spurious(self) -> None:
+        """What was given up has come. It may have been sent again, so that `delivered` did not see it: from now on
+        segments are waited for."""
+        self.reordering_seen = True
+        self.sent.wait_for_all()
 
     def on_recovered(self) -> None:
         """Fast recovery, or that of a timeout, is over."""

@@ -136,6 +136,13 @@ class Sack:
         if self.rack is not None:
             self.rack.on_timeout(self.scoreboard, una, now)
 
+    def on_spurious(self, una: int) -> None:
+        self._leave()
+        self.recover = self.edge = una
+        self.scoreboard.lost.clear()
+        if self.rack is not None:
+            self.rack.on_spurious()
+
     def take_for_lost(self, una: int, nxt: int) -> None:
         self.scoreboard.lose_all(una, nxt)
         self.edge = nxt
