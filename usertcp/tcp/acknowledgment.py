@@ -42,6 +42,7 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.congestion.on_ack(acked, now)
         tcb.congestion_changed("ack", now)
     tcb.retransmissions = 0
+    tcb.icmp_error = None
     tcb.timers.retransmit = now + tcb.rtt.rto if snd.una < snd.nxt else NEVER  # RFC 6298, 5.2 and 5.3
     tcb.timers.persist = NEVER
     tcb.timers.user = now + patience(tcb) if snd.una < tcb.end else NEVER

@@ -5,6 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usertcp.tcp.congestion import CONTROLLERS
+
+LARGEST_BUFFER = 1 << 30
+"""What a window can be offered for at the largest scale (RFC 7323, 2.3)."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Config:
@@ -71,14 +76,24 @@ class Config:
     """Local ports of active OPENs, inclusive (RFC 6056). Above the kernel's own (32768-60999)."""
 
     def __post_init__(self) -> None:
+        for name in ("r1", "r2", "r2_syn", "backlog", "challenge_acks_per_second"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("user_timeout", "fin_wait_2_timeout", "initial_window"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, or None")
+        if self.congestion not in CONTROLLERS:
+            raise ValueError(f"no congestion control {self.congestion!r}; there is: {', '.join(CONTROLLERS)}")
         if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:
             raise ValueError("rto_min must be positive and at most rto_max, rto_initial positive")
-        if self.mss is not None and self.mss < 64:
-            raise ValueError("mss must leave room for text beside 40 octets of options: at least 64")
-        if self.receive_buffer < 1 or self.send_buffer < 1:
-            raise ValueError("buffers hold at least one octet")
+        if self.mss is not None and not 64 <= self.mss <= 65535:
+            raise ValueError("mss is 64 (room for text beside 40 octets of options) to 65535")
+        if self.receive_buffer < 1 or self.send_buffer < 1 or self.receive_buffer > LARGEST_BUFFER:
+            raise ValueError(
+                f"send_buffer and receive_buffer hold at least 1 octet, receive_buffer at most {LARGEST_BUFFER}"
+            )
         low, high = self.port_range
         if not 1 <= low <= high <= 65535:
             raise ValueError("port_range is (low, high), 1 to 65535")

@@ -159,6 +159,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
             flags |= FIN
         seg = segment(tcb, position, flags, data, now)
     snd.nxt = max(snd.nxt, position + seg.len)
+    tcb.began = min(tcb.began, now)
     if again:
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
     elif tcb.timed is None:
