@@ -53,7 +53,9 @@ class Config:
     timestamps: bool = True
     """RFC 7323, 3: RTT of retransmitted data, and PAWS."""
     sack: bool = True
-    """RFC 2018: tell the peer what arrived out of order."""
+    """RFC 2018: each end tells the other what arrived out of order, and sends again only what did not (RFC 6675)."""
+    dsack: bool = True
+    """RFC 2883: tell the peer what arrived twice, so that it sees what it sent again for nothing."""
 
     # Sending
     nagle: bool = True
@@ -62,6 +64,9 @@ class Config:
     """A name in `usertcp.tcp.congestion.CONTROLLERS`."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
+    prr: bool = True
+    """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
+    drained to the new window (RFC 6675). Means something with SACK only."""
 
     # Defence
     challenge_acks_per_second: int = 10

@@ -11,6 +11,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.congestion import CONTROLLERS, CongestionControl
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
 from usertcp.tcp.reassembly import ReceiveBuffer
+from usertcp.tcp.recovery import LossRecovery, Span
 from usertcp.tcp.recovery.new_reno import NewReno
 from usertcp.tcp.recovery.rtt import RttEstimator
 from usertcp.tcp.segment import Flow, Segment
@@ -35,7 +36,7 @@ class SendSequence:
     iss: int
     una: int
     nxt: int
-    """Only grows: what is to be sent again, `NewReno` says."""
+    """Only grows: what is to be sent again, `recovery` says."""
     wnd: int = 0
     wl1: int = 0
     wl2: int = 0
@@ -128,6 +129,7 @@ class Tcb:
         "config",
         "congestion",
         "counters",
+        "duplicate",
         "error",
         "flow",
         "held",
@@ -170,11 +172,14 @@ class Tcb:
         self.send_buffer = SendBuffer(iss + 1, config.send_buffer)
         self.receive_buffer = ReceiveBuffer(0)
         self.rtt = RttEstimator(config.rto_initial, config.rto_min, config.rto_max)
-        self.recovery = NewReno()
+        self.recovery: LossRecovery = NewReno()
+        """Until the handshake is done; then what both ends can."""
         self.congestion: CongestionControl = CONTROLLERS[config.congestion](mss, mss)
         self.timestamps = TimestampState(timestamp_offset)
         self.sack_permitted = False
         """Both ends offered it."""
+        self.duplicate: Span | None = None
+        """Octets that arrived once more, to be reported with the next acknowledgment (RFC 2883)."""
         self.window_scaling = False
         """Both ends offered it."""
         self.timed: tuple[int, float] | None = None

@@ -34,7 +34,7 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     if tcb.syn_acked:
         tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
         tcb.congestion_changed("timeout", now)
-    tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt)
+    tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt, now)
 
 
 def persist_timeout(tcb: Tcb, now: float) -> None:
