@@ -6,7 +6,7 @@ RTT sample, recovery, congestion window, timers, then the send window.
 from __future__ import annotations
 
 from usertcp.tcp import timestamps
-from usertcp.tcp.congestion import CONTROLLERS
+from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.segment import FIN, SYN, Segment
 from usertcp.tcp.tcb import NEVER, Tcb
@@ -31,6 +31,8 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     snd, acked = tcb.snd, seg.ack - tcb.snd.una
     handshake = not tcb.syn_acked
     measure(tcb, seg, now)
+    if (rtt := tcb.send_times.on_ack(seg.ack, now)) is not None:
+        tcb.congestion.on_rtt(rtt, tcb.rtt.srtt or rtt, now)
     snd.una = seg.ack
     tcb.send_buffer.release(seg.ack)
     if tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss):
@@ -56,7 +58,7 @@ def start_congestion_control(tcb: Tcb) -> None:
     if tcb.retransmissions:
         first = smss
         tcb.rtt.syn_was_retransmitted()
-    tcb.congestion = CONTROLLERS[tcb.config.congestion](smss, first)
+    tcb.congestion = controller(tcb.config.congestion)(smss, first)
 
 
 def measure(tcb: Tcb, seg: Segment, now: float) -> None:

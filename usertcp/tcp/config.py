@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usertcp.tcp.congestion import CONTROLLERS, Controller
+
 
 @dataclass(slots=True, kw_only=True)
 class Config:
@@ -53,8 +55,9 @@ class Config:
     # Sending
     nagle: bool = True
     """Hold back small segments while data is unacknowledged (RFC 9293, 3.7.4). False is TCP_NODELAY (MUST-17)."""
-    congestion: str = "reno"
-    """A name in `usertcp.tcp.congestion.CONTROLLERS`."""
+    congestion: str | Controller = "cubic"
+    """"cubic" (RFC 9438, what kernels use), "reno" (RFC 5681), "fixed" (the initial window, for ever), or a class of
+    one's own: see `usertcp.tcp.congestion.CongestionControl`."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
 
@@ -79,6 +82,8 @@ class Config:
             raise ValueError("mss must leave room for text beside 40 octets of options: at least 64")
         if self.receive_buffer < 1 or self.send_buffer < 1:
             raise ValueError("buffers hold at least one octet")
+        if isinstance(self.congestion, str) and self.congestion not in CONTROLLERS:
+            raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
         low, high = self.port_range
         if not 1 <= low <= high <= 65535:
             raise ValueError("port_range is (low, high), 1 to 65535")

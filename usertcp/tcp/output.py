@@ -161,8 +161,11 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     snd.nxt = max(snd.nxt, position + seg.len)
     if again:
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
-    elif tcb.timed is None:
-        tcb.timed = (snd.nxt, now)
+        tcb.send_times.on_resent()
+    else:
+        tcb.send_times.on_sent(snd.nxt, now)
+        if tcb.timed is None:
+            tcb.timed = (snd.nxt, now)
     tcb.last_sent = now
     return seg
 

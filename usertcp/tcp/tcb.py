@@ -8,7 +8,8 @@ from math import inf
 
 from usertcp.errors import TcpError
 from usertcp.tcp.config import Config
-from usertcp.tcp.congestion import CONTROLLERS, CongestionControl
+from usertcp.tcp.congestion import CongestionControl, controller
+from usertcp.tcp.congestion.send_times import SendTimes
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery.new_reno import NewReno
@@ -141,6 +142,7 @@ class Tcb:
         "rtt",
         "sack_permitted",
         "send_buffer",
+        "send_times",
         "snd",
         "soft_error",
         "state",
@@ -168,7 +170,8 @@ class Tcb:
         self.receive_buffer = ReceiveBuffer(0)
         self.rtt = RttEstimator(config.rto_initial, config.rto_min, config.rto_max)
         self.recovery = NewReno()
-        self.congestion: CongestionControl = CONTROLLERS[config.congestion](mss, mss)
+        self.congestion: CongestionControl = controller(config.congestion)(mss, mss)
+        self.send_times = SendTimes()
         self.timestamps = TimestampState(timestamp_offset)
         self.sack_permitted = False
         """Both ends offered it."""
