@@ -5,7 +5,7 @@ RTT sample, recovery, congestion window, timers, then the send window.
 
 from __future__ import annotations
 
-from usertcp.tcp import timestamps
+from usertcp.tcp import cwnd_validation, timestamps
 from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.segment import FIN, SYN, Segment
@@ -40,7 +40,7 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.congestion_changed("recovered", now)
     elif handshake:
         start_congestion_control(tcb)
-    elif not tcb.recovery.fast:
+    elif not tcb.recovery.fast and cwnd_validation.may_grow(tcb, acked):
         tcb.congestion.on_ack(acked, now)
         tcb.congestion_changed("ack", now)
     tcb.retransmissions = 0

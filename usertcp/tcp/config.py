@@ -58,6 +58,8 @@ class Config:
     congestion: str | Controller = "cubic"
     """"cubic" (RFC 9438, what kernels use), "reno" (RFC 5681), "fixed" (the initial window, for ever), or a class of
     one's own: see `usertcp.tcp.congestion.CongestionControl`."""
+    cwnd_validation: bool = True
+    """The congestion window grows only while it is what limits the sender (RFC 7661; RFC 9438, 5.8), as in kernels."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
 

@@ -6,7 +6,7 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import persist, timestamps, window
+from usertcp.tcp import cwnd_validation, persist, timestamps, window
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -33,6 +33,7 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
             probe(tcb, now, out)
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
+        cwnd_validation.note_use(tcb)
         arm_timers(tcb, now)
     tcb.probe_owed = False
     if tcb.ack_now:

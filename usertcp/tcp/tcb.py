@@ -126,6 +126,7 @@ class Tcb:
         "config",
         "congestion",
         "counters",
+        "cwnd_used",
         "error",
         "flow",
         "held",
@@ -172,6 +173,8 @@ class Tcb:
         self.recovery = NewReno()
         self.congestion: CongestionControl = controller(config.congestion)(mss, mss)
         self.send_times = SendTimes()
+        self.cwnd_used = iss
+        """What was sent up to here had the whole of the congestion window in use."""
         self.timestamps = TimestampState(timestamp_offset)
         self.sack_permitted = False
         """Both ends offered it."""
