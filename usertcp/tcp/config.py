@@ -60,6 +60,9 @@ class Config:
     one's own: see `usertcp.tcp.congestion.CongestionControl`."""
     cwnd_validation: bool = True
     """The congestion window grows only while it is what limits the sender (RFC 7661; RFC 9438, 5.8), as in kernels."""
+    pacing: bool = False
+    """Spread a window over its round trip, where the controller has no rate of its own. Off, as without Linux's fq:
+    the ACK clock does it, and each segment costs a timer."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
 

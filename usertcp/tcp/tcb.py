@@ -83,6 +83,8 @@ class Timers:
     """Zero-window probes and the silly-window override (RFC 9293, 3.8.6.1 and 3.8.6.2.1)."""
     delayed_ack: float = NEVER
     """RFC 9293, 3.8.6.3."""
+    pacing: float = NEVER
+    """When the next segment may leave."""
     user: float = NEVER
     """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
     fin_wait_2: float = NEVER
@@ -96,7 +98,15 @@ class Timers:
 
     @property
     def earliest(self) -> float:
-        return min(self.retransmit, self.persist, self.delayed_ack, self.user, self.fin_wait_2, self.time_wait)
+        return min(
+            self.retransmit,
+            self.persist,
+            self.delayed_ack,
+            self.pacing,
+            self.user,
+            self.fin_wait_2,
+            self.time_wait,
+        )
 
 
 TIMERS = tuple(f.name for f in fields(Timers))
@@ -137,6 +147,7 @@ class Tcb:
         "rcv",
         "receive_buffer",
         "recovery",
+        "release_at",
         "replies",
         "reset_owed",
         "retransmissions",
@@ -173,6 +184,8 @@ class Tcb:
         self.recovery = NewReno()
         self.congestion: CongestionControl = controller(config.congestion)(mss, mss)
         self.send_times = SendTimes()
+        self.release_at = -inf
+        """Pacing: new data leaves no earlier."""
         self.cwnd_used = iss
         """What was sent up to here had the whole of the congestion window in use."""
         self.timestamps = TimestampState(timestamp_offset)

@@ -48,6 +48,10 @@ def delayed_ack_timeout(tcb: Tcb, now: float) -> None:
     tcb.ack_now = True
 
 
+def pacing_timeout(tcb: Tcb, now: float) -> None:
+    """What had to wait goes out with the next output."""
+
+
 def user_timeout(tcb: Tcb, now: float) -> None:
     """The user has waited long enough. The peer, if there is one, is told by a RST (RFC 9293, 3.8.3, R2)."""
     what = tcb.soft_error if tcb.retransmissions and tcb.soft_error else "no acknowledgment in time"
@@ -67,6 +71,7 @@ EXPIRED = {
     "retransmit": retransmission_timeout,
     "persist": persist_timeout,
     "delayed_ack": delayed_ack_timeout,
+    "pacing": pacing_timeout,
     "user": user_timeout,
     "fin_wait_2": fin_wait_2_timeout,
     "time_wait": time_wait_timeout,

@@ -24,6 +24,9 @@ class CongestionControl(Protocol):
     smss: int
     """The largest segment that the sender can send, headers and options not counted. Changes with the path MTU."""
 
+    pacing_rate: float | None
+    """Octets per second at which to send, or None: as the window lets it."""
+
     def on_rtt(self, rtt: float, srtt: float, now: float) -> None:
         """A round-trip time was measured; *srtt*: smoothed. Comes before the `on_ack` of the same acknowledgment."""
 

@@ -9,6 +9,8 @@ class Fixed:
     Also where to start a controller of one's own from: override what shall have an effect. All quantities in octets.
     """
 
+    pacing_rate: float | None = None
+
     def __init__(self, smss: int, window: int) -> None:
         self.smss = smss
         self.cwnd = self.ssthresh = window

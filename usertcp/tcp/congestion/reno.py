@@ -9,6 +9,7 @@ LARGEST_WINDOW = 65535 << 14
 class Reno:
     """Slow start and congestion avoidance (RFC 5681, 3.1). All quantities in octets."""
 
+    pacing_rate: float | None = None
     __slots__ = ("acked", "cwnd", "initial_window", "smss", "ssthresh")
 
     def __init__(self, smss: int, initial_window: int) -> None:
