@@ -5,8 +5,8 @@ RTT sample, recovery, congestion window, timers, then the send window.
 
 from __future__ import annotations
 
-from usertcp.tcp import selective_ack, timestamps
-from usertcp.tcp.congestion import CONTROLLERS
+from usertcp.tcp import cwnd_validation, selective_ack, timestamps
+from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
 from usertcp.tcp.recovery.sack import Sack
@@ -32,6 +32,8 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     snd, acked = tcb.snd, seg.ack - tcb.snd.una
     handshake = not tcb.syn_acked
     measure(tcb, seg, now)
+    if (rtt := tcb.send_times.on_ack(seg.ack, now)) is not None:
+        tcb.congestion.on_rtt(rtt, tcb.rtt.srtt or rtt, now)
     snd.una = seg.ack
     tcb.send_buffer.release(seg.ack)
     if tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss):
@@ -40,7 +42,7 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     elif handshake:
         start_recovery(tcb)
         start_congestion_control(tcb)
-    elif not tcb.recovery.fast:
+    elif not tcb.recovery.fast and cwnd_validation.may_grow(tcb, acked):
         tcb.congestion.on_ack(acked, now)
         tcb.congestion_changed("ack", now)
     tcb.retransmissions = 0
@@ -67,7 +69,7 @@ def start_congestion_control(tcb: Tcb) -> None:
     if tcb.retransmissions:
         first = smss
         tcb.rtt.syn_was_retransmitted()
-    tcb.congestion = CONTROLLERS[tcb.config.congestion](smss, first)
+    tcb.congestion = controller(tcb.config.congestion)(smss, first)
 
 
 def measure(tcb: Tcb, seg: Segment, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usertcp.tcp.congestion import CONTROLLERS
+from usertcp.tcp.congestion import CONTROLLERS, Controller
 
 LARGEST_BUFFER = 1 << 30
 """What a window can be offered for at the largest scale (RFC 7323, 2.3)."""
@@ -60,8 +60,14 @@ class Config:
     # Sending
     nagle: bool = True
     """Hold back small segments while data is unacknowledged (RFC 9293, 3.7.4). False is TCP_NODELAY (MUST-17)."""
-    congestion: str = "reno"
-    """A name in `usertcp.tcp.congestion.CONTROLLERS`."""
+    congestion: str | Controller = "cubic"
+    """"cubic" (RFC 9438, what kernels use), "reno" (RFC 5681), "fixed" (the initial window, for ever), or a class of
+    one's own: see `usertcp.tcp.congestion.CongestionControl`."""
+    cwnd_validation: bool = True
+    """The congestion window grows only while it is what limits the sender (RFC 7661; RFC 9438, 5.8), as in kernels."""
+    pacing: bool = False
+    """Spread a window over its round trip, where the controller has no rate of its own. Off, as without Linux's fq:
+    the ACK clock does it, and each segment costs a timer."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
     prr: bool = True
@@ -87,8 +93,8 @@ class Config:
         for name in ("user_timeout", "fin_wait_2_timeout", "initial_window"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise ValueError(f"{name} must be positive, or None")
-        if self.congestion not in CONTROLLERS:
-            raise ValueError(f"no congestion control {self.congestion!r}; there is: {', '.join(CONTROLLERS)}")
+        if isinstance(self.congestion, str) and self.congestion not in CONTROLLERS:
+            raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
         if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:

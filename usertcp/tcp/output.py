@@ -6,7 +6,7 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import persist, selective_ack, timestamps, window
+from usertcp.tcp import cwnd_validation, pacing, persist, selective_ack, timestamps, window
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -34,6 +34,7 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
         rescue(tcb, now, out)
+        cwnd_validation.note_use(tcb)
         arm_timers(tcb, now)
     tcb.probe_owed = False
     if tcb.ack_now:
@@ -81,6 +82,8 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
                 return
         elif size <= 0 or room < size or not window.worth_sending(tcb, size, full):
             return
+        if pacing.must_wait(tcb, now):
+            return
         out.append(segment_at(tcb, snd.nxt, snd.una + snd.wnd, now))
 
 
@@ -123,13 +126,16 @@ def restart_after_idle(tcb: Tcb, now: float) -> None:
 
 def arm_timers(tcb: Tcb, now: float) -> None:
     """One of two timers watches over what the peer has not acknowledged: the retransmission timer what is in flight
-    (RFC 6298, 5.1), the persist timer what the windows hold back (RFC 9293, 3.8.6.1); and above both, how long the
+    (RFC 6298, 5.1), the persist timer what the windows hold back (RFC 9293, 3.8.6.1), unless it is only pacing that
+    does; and above both, how long the
     user will wait."""
     timers = tcb.timers
     if tcb.flight_size > tcb.recovery.lost_octets:
         timers.persist = NEVER
         if timers.retransmit == NEVER:
             timers.retransmit = now + tcb.rtt.rto
+    elif timers.pacing != NEVER:
+        timers.retransmit = timers.persist = NEVER
     else:
         timers.retransmit = NEVER
         if timers.persist == NEVER:
@@ -171,10 +177,14 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     tcb.began = min(tcb.began, now)
     if again:
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
-    elif tcb.timed is None:
-        tcb.timed = (snd.nxt, now)
+        tcb.send_times.on_resent()
+    else:
+        tcb.send_times.on_sent(snd.nxt, now)
+        if tcb.timed is None:
+            tcb.timed = (snd.nxt, now)
     tcb.recovery.on_sent(position, position + seg.len, now)
     tcb.last_sent = now
+    pacing.charge(tcb, len(seg.data), now)
     return seg
 
 

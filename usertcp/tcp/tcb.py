@@ -8,7 +8,8 @@ from math import inf
 
 from usertcp.errors import TcpError
 from usertcp.tcp.config import Config
-from usertcp.tcp.congestion import CONTROLLERS, CongestionControl
+from usertcp.tcp.congestion import CongestionControl, controller
+from usertcp.tcp.congestion.send_times import SendTimes
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
@@ -85,6 +86,8 @@ class Timers:
     """Zero-window probes and the silly-window override (RFC 9293, 3.8.6.1 and 3.8.6.2.1)."""
     delayed_ack: float = NEVER
     """RFC 9293, 3.8.6.3."""
+    pacing: float = NEVER
+    """When the next segment may leave."""
     user: float = NEVER
     """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
     fin_wait_2: float = NEVER
@@ -98,7 +101,15 @@ class Timers:
 
     @property
     def earliest(self) -> float:
-        return min(self.retransmit, self.persist, self.delayed_ack, self.user, self.fin_wait_2, self.time_wait)
+        return min(
+            self.retransmit,
+            self.persist,
+            self.delayed_ack,
+            self.pacing,
+            self.user,
+            self.fin_wait_2,
+            self.time_wait,
+        )
 
 
 TIMERS = tuple(f.name for f in fields(Timers))
@@ -129,6 +140,7 @@ class Tcb:
         "config",
         "congestion",
         "counters",
+        "cwnd_used",
         "duplicate",
         "error",
         "flow",
@@ -141,12 +153,14 @@ class Tcb:
         "rcv",
         "receive_buffer",
         "recovery",
+        "release_at",
         "replies",
         "reset_owed",
         "retransmissions",
         "rtt",
         "sack_permitted",
         "send_buffer",
+        "send_times",
         "snd",
         "state",
         "timed",
@@ -174,7 +188,12 @@ class Tcb:
         self.rtt = RttEstimator(config.rto_initial, config.rto_min, config.rto_max)
         self.recovery: LossRecovery = NewReno()
         """Until the handshake is done; then what both ends can."""
-        self.congestion: CongestionControl = CONTROLLERS[config.congestion](mss, mss)
+        self.congestion: CongestionControl = controller(config.congestion)(mss, mss)
+        self.send_times = SendTimes()
+        self.release_at = -inf
+        """Pacing: new data leaves no earlier."""
+        self.cwnd_used = iss
+        """What was sent up to here had the whole of the congestion window in use."""
         self.timestamps = TimestampState(timestamp_offset)
         self.sack_permitted = False
         """Both ends offered it."""

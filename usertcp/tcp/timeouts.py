@@ -46,6 +46,10 @@ def delayed_ack_timeout(tcb: Tcb, now: float) -> None:
     tcb.ack_now = True
 
 
+def pacing_timeout(tcb: Tcb, now: float) -> None:
+    """What had to wait goes out with the next output."""
+
+
 def user_timeout(tcb: Tcb, now: float) -> None:
     """The user has waited long enough. The peer, if there is one, is told by a RST (RFC 9293, 3.8.3, R2)."""
     what = tcb.soft_error or "no acknowledgment in time"
@@ -65,6 +69,7 @@ EXPIRED = {
     "retransmit": retransmission_timeout,
     "persist": persist_timeout,
     "delayed_ack": delayed_ack_timeout,
+    "pacing": pacing_timeout,
     "user": user_timeout,
     "fin_wait_2": fin_wait_2_timeout,
     "time_wait": time_wait_timeout,
