@@ -21,6 +21,7 @@ from usertcp.runtime.listener import TcpListener
 from usertcp.runtime.stack import Stack, open_stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
+from usertcp.tcp.keepalive import KeepAlive
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.tcp.status import Status
@@ -39,6 +40,7 @@ __all__ = [
     "Flow",
     "HostUnreachable",
     "InvalidAddress",
+    "KeepAlive",
     "Link",
     "MalformedPacket",
     "PortInUse",

@@ -10,6 +10,7 @@ import trio
 from usertcp.errors import ConnectionClosing, TcpError
 from usertcp.runtime.claims import Claim
 from usertcp.runtime.waiting import Changes, OneAtATime
+from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
@@ -132,6 +133,21 @@ class TcpStream(trio.abc.HalfCloseableStream):
     async def wait_closed(self) -> None:
         """Wait until the connection is CLOSED, TIME-WAIT being over, or its stack was closed. Closes nothing itself."""
         await self.changes.until(lambda: self.state is State.CLOSED or self._stack.closed)
+
+    def configure(self, config: Config) -> None:
+        """Go on with other settings: ``stream.configure(replace(stream.config, nagle=False))``.
+
+        Time-outs, keep-alives, buffers and the rules of sending and defence change from now on. What began with the
+        connection stays: what the SYN has offered, congestion control, the bounds of the RTO. A time-out that is
+        running counts from now.
+        """
+        self._conn.configure(config, trio.current_time())
+        self._stack.transmit(self._conn)
+
+    @property
+    def config(self) -> Config:
+        """The settings of this connection."""
+        return self._conn.config
 
     def status(self) -> Status:
         """Everything there is to know about the connection now, and after its end (STATUS; RFC 9293, 3.10.6)."""

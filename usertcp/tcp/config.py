@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usertcp.tcp.keepalive import KeepAlive
+
 
 @dataclass(slots=True, kw_only=True)
 class Config:
-    """Settings of a stack or of one connection. Vary it with `dataclasses.replace`; never change one in use."""
+    """Settings of a stack or of one connection. Vary it with `dataclasses.replace`; never change one in use.
+
+    A connection goes on with other ones by `TcpStream.configure`.
+    """
 
     # Time-outs, seconds
     msl: float = 30.0
@@ -31,6 +36,9 @@ class Config:
     fin_wait_2_timeout: float | None = None
     """How long a half-closed connection may stay in FIN-WAIT-2. None: as long as the peer keeps its direction open,
     which is the RFC's. When the user has stopped reading as well, it is 2 MSL in any case, as on Linux."""
+    keepalive: KeepAlive | None = None
+    """When to ask a silent peer whether it is still there (RFC 9293, 3.8.4). None: never (MUST-25). `KeepAlive()` asks
+    after two hours."""
     delayed_ack: float = 0.04
     """How long an acknowledgment may be held back (RFC 9293, 3.8.6.3: below 0.5). Linux's minimum. 0: never."""
 

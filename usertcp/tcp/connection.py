@@ -17,7 +17,7 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
-from usertcp.tcp import icmp, output, window
+from usertcp.tcp import icmp, keepalive, output, window
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.segment import ACK, Flow, Segment
@@ -26,7 +26,7 @@ from usertcp.tcp.sequence import unwrap
 from usertcp.tcp.state import SYNCHRONIZED, Event, State
 from usertcp.tcp.status import Status, status
 from usertcp.tcp.tcb import NEVER, TIMERS, Discard, Tcb
-from usertcp.tcp.timeouts import timeouts
+from usertcp.tcp.timeouts import patience, timeouts
 
 SENDING = frozenset({State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})
 """States in which SEND takes octets (RFC 9293, 3.10.2)."""
@@ -154,6 +154,22 @@ class Connection:
         if self.tcb.state is not State.CLOSED:
             self.tcb.abort(Event.ABORT, ConnectionAborted(), now)
 
+    def configure(self, config: Config, now: float) -> None:
+        """Go on with other settings, made of `config` by `dataclasses.replace`. In any state.
+
+        Time-outs, keep-alives, buffers and the rules of sending and defence change from now on. What began with the
+        connection stays: what the SYN has offered, congestion control, the bounds of the RTO. A time-out that is
+        running counts from now.
+        """
+        tcb = self.tcb
+        before = self._timers_before()
+        tcb.config = config
+        tcb.send_buffer.limit = config.send_buffer
+        if tcb.timers.user != NEVER:
+            tcb.timers.user = now + patience(tcb)
+        keepalive.configured(tcb, now)
+        self._trace_timers(before, now)
+
     def status(self, now: float) -> Status:
         """STATUS (3.10.6)."""
         return status(self.tcb, now)
@@ -174,6 +190,7 @@ class Connection:
             segment_arrives(tcb, here, now)
         except Discard as why:
             tcb.discarded(seg, str(why), now)
+        keepalive.heard(tcb, now)
         self._trace_timers(before, now)
 
     def icmp_arrives(self, message: icmp.Message, now: float) -> None:
@@ -214,6 +231,10 @@ class Connection:
     @property
     def flow(self) -> Flow:
         return self.tcb.flow
+
+    @property
+    def config(self) -> Config:
+        return self.tcb.config
 
     @property
     def state(self) -> State:

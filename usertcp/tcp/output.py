@@ -35,6 +35,8 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         transmit(tcb, now, out)
         arm_timers(tcb, now)
     tcb.probe_owed = False
+    if tcb.keepalive_owed:
+        keep_alive(tcb, now, out)
     if tcb.ack_now:
         out.append(segment(tcb, acceptable_seq(tcb), ACK, b"", now))
     return out
@@ -96,6 +98,15 @@ def probe(tcb: Tcb, now: float, out: list[Segment]) -> None:
     else:
         tcb.counters["window probes"] += 1
         recovery.on_probe(snd.una, snd.nxt)
+
+
+def keep_alive(tcb: Tcb, now: float, out: list[Segment]) -> None:
+    """Ask for an acknowledgment by a segment left of the peer's window: <SEQ=SND.NXT-1>, empty unless the config wants
+    an octet of garbage in it (RFC 9293, 3.8.4, SHLD-12)."""
+    tcb.keepalive_owed = False
+    tcb.counters["keep-alives out"] += 1
+    garbage = tcb.config.keepalive is not None and tcb.config.keepalive.garbage
+    out.append(segment(tcb, tcb.snd.nxt - 1, ACK, b"\0" if garbage else b"", now))
 
 
 def restart_after_idle(tcb: Tcb, now: float) -> None:

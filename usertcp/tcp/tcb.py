@@ -82,6 +82,8 @@ class Timers:
     """Zero-window probes and the silly-window override (RFC 9293, 3.8.6.1 and 3.8.6.2.1)."""
     delayed_ack: float = NEVER
     """RFC 9293, 3.8.6.3."""
+    keepalive: float = NEVER
+    """RFC 9293, 3.8.4."""
     user: float = NEVER
     """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
     fin_wait_2: float = NEVER
@@ -95,7 +97,15 @@ class Timers:
 
     @property
     def earliest(self) -> float:
-        return min(self.retransmit, self.persist, self.delayed_ack, self.user, self.fin_wait_2, self.time_wait)
+        return min(
+            self.retransmit,
+            self.persist,
+            self.delayed_ack,
+            self.keepalive,
+            self.user,
+            self.fin_wait_2,
+            self.time_wait,
+        )
 
 
 TIMERS = tuple(f.name for f in fields(Timers))
@@ -128,6 +138,8 @@ class Tcb:
         "error",
         "flow",
         "held",
+        "keepalive_owed",
+        "keepalive_probes",
         "last_sent",
         "passive",
         "probe_owed",
@@ -182,6 +194,10 @@ class Tcb:
         """Zero-window probes since the window closed."""
         self.probe_owed = False
         """The persist timer expired: something goes out with the next output, whatever the window."""
+        self.keepalive_probes = 0
+        """Keep-alives since the peer was last heard."""
+        self.keepalive_owed = False
+        """The keep-alive timer expired: a probe goes out with the next output."""
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False

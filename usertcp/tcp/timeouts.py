@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from usertcp.errors import ConnectionTimedOut
+from usertcp.tcp import keepalive
 from usertcp.tcp.events import TimerExpired
 from usertcp.tcp.state import Event
 from usertcp.tcp.tcb import NEVER, TIMERS, Tcb
@@ -67,6 +68,7 @@ EXPIRED = {
     "retransmit": retransmission_timeout,
     "persist": persist_timeout,
     "delayed_ack": delayed_ack_timeout,
+    "keepalive": keepalive.expired,
     "user": user_timeout,
     "fin_wait_2": fin_wait_2_timeout,
     "time_wait": time_wait_timeout,
