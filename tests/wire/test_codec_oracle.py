@@ -60,6 +60,7 @@ segments = st.builds(
     options=options,
     data=st.binary(max_size=70),
     up=port,
+    traffic_class=st.integers(0, 255),
 )
 
 

@@ -66,6 +66,12 @@ class Config:
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
 
+    # What IP is asked for
+    dscp: int = 0
+    """Differentiated services codepoint of what is sent, 0 to 63 (RFC 2474; RFC 9293, 3.9.1.9, MUST-48)."""
+    ttl: int | None = None
+    """IPv4 time to live or IPv6 hop limit (RFC 9293, 3.9.2, MUST-49). None: the codec's, 64."""
+
     # Defence
     challenge_acks_per_second: int = 10
     """Per connection (RFC 5961, 7). Counting them for all connections together would let one spy on another."""
@@ -87,6 +93,8 @@ class Config:
             raise ValueError("mss must leave room for text beside 40 octets of options: at least 64")
         if self.receive_buffer < 1 or self.send_buffer < 1:
             raise ValueError("buffers hold at least one octet")
+        if not 0 <= self.dscp < 64 or (self.ttl is not None and not 1 <= self.ttl <= 255):
+            raise ValueError("dscp has six bits, ttl is 1 to 255")
         low, high = self.port_range
         if not 1 <= low <= high <= 65535:
             raise ValueError("port_range is (low, high), 1 to 65535")

@@ -184,12 +184,13 @@ class Connection:
             tcb.trace(SegmentIn(now, tcb.flow, seg))
         seq = seg.seq if tcb.state in (State.LISTEN, State.SYN_SENT) else unwrap(seg.seq, tcb.rcv.nxt)
         ack = unwrap(seg.ack, tcb.snd.una) if seg.flags & ACK else 0
-        here = Segment(seq, ack, seg.flags, seg.wnd, seg.options, seg.data, seg.up)
+        here = Segment(seq, ack, seg.flags, seg.wnd, seg.options, seg.data, seg.up, seg.traffic_class)
         before = self._timers_before()
         try:
             segment_arrives(tcb, here, now)
         except Discard as why:
             tcb.discarded(seg, str(why), now)
+        tcb.rcv.dscp = seg.traffic_class >> 2
         keepalive.heard(tcb, now)
         self._trace_timers(before, now)
 

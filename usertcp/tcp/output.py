@@ -198,7 +198,9 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
 
 
 def sent(tcb: Tcb, seg: Segment, now: float, *, retransmission: bool = False) -> Segment:
-    """Count and show a segment that is about to leave."""
+    """Say what IP shall do with a segment that is about to leave (RFC 9293, 3.9.1.9, SHLD-22), count and show it."""
+    seg.traffic_class |= tcb.config.dscp << 2
+    seg.ttl = tcb.config.ttl
     tcb.counters["segments out"] += 1
     tcb.counters["octets out"] += len(seg.data)
     if tcb.trace:

@@ -30,6 +30,8 @@ class Status:
     """The MSS that we announced."""
     snd_scale: int
     rcv_scale: int
+    rcv_dscp: int
+    """Differentiated services codepoint of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
     timestamps: bool
     sack_permitted: bool
     srtt: float | None
@@ -72,6 +74,7 @@ def status(tcb: Tcb, now: float) -> Status:
         rcv_mss=rcv.mss,
         snd_scale=snd.scale,
         rcv_scale=rcv.scale,
+        rcv_dscp=rcv.dscp,
         timestamps=tcb.timestamps.enabled,
         sack_permitted=tcb.sack_permitted,
         srtt=tcb.rtt.srtt,

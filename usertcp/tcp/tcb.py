@@ -65,6 +65,8 @@ class ReceiveSequence:
     """Rcv.Wind.Shift."""
     fin: int | None = None
     """Position of the peer's FIN, once seen, even if octets before it are still missing."""
+    dscp: int = 0
+    """Of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
 
     @property
     def wnd(self) -> int:
