@@ -17,7 +17,7 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
-from usertcp.tcp import icmp, keepalive, output, window
+from usertcp.tcp import icmp, keepalive, output, urgency, window
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.segment import ACK, Flow, Segment
@@ -84,8 +84,11 @@ class Connection:
             raise ValueError("remote socket unspecified")
         tcb.enter(Event.PASSIVE_OPEN if passive else Event.ACTIVE_OPEN, now)
 
-    def send(self, data: bytes | bytearray | memoryview, now: float) -> int:
+    def send(self, data: bytes | bytearray | memoryview, now: float, *, urgent: bool = False) -> int:
         """Queue octets for the peer: SEND (3.10.2). In LISTEN, with a remote socket specified, it also opens actively.
+
+        Args:
+          urgent: tell the peer to hurry to the end of *data* (3.8.5). New applications should not (SHLD-13).
 
         Returns:
           How many octets were taken, 0 to len(data): what fits into Config.send_buffer. After 0, wait for `writable`.
@@ -106,10 +109,13 @@ class Connection:
             if not tcb.flow.remote_port:
                 raise ValueError("remote socket unspecified")
             tcb.enter(Event.SEND, now)
-        return tcb.send_buffer.append(data)
+        taken = tcb.send_buffer.append(data)
+        if urgent and len(data):
+            urgency.queued(tcb)
+        return taken
 
     def receive(self, max_octets: int, now: float) -> bytes:
-        """Take up to *max_octets* that have arrived in order: RECEIVE (3.10.3).
+        """Take up to *max_octets* that have arrived in order: RECEIVE (3.10.3). It stops where urgent data ends.
 
         Returns:
           b"" when there are none now: `at_eof` tells whether there will be more.
@@ -118,9 +124,9 @@ class Connection:
           TcpError: everything was read, and the connection has ended in this error.
         """
         tcb = self.tcb
-        data = tcb.receive_buffer.read(max_octets)
+        data = tcb.receive_buffer.read(urgency.readable(tcb, max_octets))
         if data:
-            if tcb.state not in AFTER_FIN and tcb.state is not State.CLOSED and window.update_owed(tcb):
+            if self.receiving and window.update_owed(tcb):
                 tcb.ack_now = True
         elif tcb.error is not None:
             raise tcb.error
@@ -262,6 +268,22 @@ class Connection:
     def readable(self) -> bool:
         """`receive` has something to say: octets, the end or an error."""
         return bool(self.tcb.receive_buffer.readable) or self.at_eof or self.tcb.error is not None
+
+    @property
+    def urgent(self) -> int:
+        """How many octets are to be read, and to arrive, until the end of the peer's urgent data; 0 when none is
+        (3.8.5, MUST-33)."""
+        return urgency.remaining(self.tcb)
+
+    @property
+    def urgent_pointer(self) -> int:
+        """RCV.UP: it advances as more becomes urgent. What it was means nothing to the user, only that it changes."""
+        return self.tcb.rcv.up
+
+    @property
+    def receiving(self) -> bool:
+        """The peer may still send something."""
+        return self.tcb.state is not State.CLOSED and self.tcb.state not in AFTER_FIN
 
     @property
     def writable(self) -> bool:

@@ -6,7 +6,7 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import persist, timestamps, window
+from usertcp.tcp import persist, timestamps, urgency, window
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -194,6 +194,7 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
         rcv.acked = rcv.nxt
         tcb.ack_now = False
         tcb.timers.delayed_ack = NEVER
+    urgency.mark(tcb, seg, position)
     return sent(tcb, seg, now, retransmission=retransmission)
 
 

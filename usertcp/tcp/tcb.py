@@ -47,6 +47,8 @@ class SendSequence:
     """Snd.Wind.Shift (RFC 7323, 2.2)."""
     fin: int | None = None
     """Position of our FIN, once the user has called CLOSE."""
+    up: int = 0
+    """SND.UP: the position after the urgent data that was queued last."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class ReceiveSequence:
     """Rcv.Wind.Shift."""
     fin: int | None = None
     """Position of the peer's FIN, once seen, even if octets before it are still missing."""
+    up: int = 0
+    """RCV.UP: the position after the urgent data that the peer has told us of."""
     dscp: int = 0
     """Of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
 
