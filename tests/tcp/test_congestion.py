@@ -8,6 +8,7 @@ import pytest
 
 from tests.tcp.builders import CONFIG, MSS, Bench, syn_received, syn_sent
 from tests.tcp.pairs import shaken, spans
+from usertcp.tcp.congestion import CONTROLLERS
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, SYN
 
@@ -139,3 +140,27 @@ def test_a_fin_needs_no_room_in_the_congestion_window(iss: int, irs: int) -> Non
     bench.take()
     bench.close()
     assert bench.sent() == [f"<SEQ={1 + 2 * MSS}><ACK=1><CTL=FIN,ACK>"]
+
+
+class Fixed:
+    """So much may be in flight, whatever happens."""
+
+    def __init__(self, smss: int, initial_window: int) -> None:
+        self.smss = smss
+        self.cwnd = self.ssthresh = 3 * smss
+
+    def on_ack(self, acked: int, now: float) -> None: ...
+    def on_loss(self, flight_size: int, now: float) -> None: ...
+    def on_recovered(self, flight_size: int, now: float) -> None: ...
+    def on_rto(self, flight_size: int, now: float, first: bool) -> None: ...
+    def on_idle(self, now: float) -> None: ...
+
+
+@pytest.mark.rfc("9293", "3.8.2", "MAY-18")
+def test_another_congestion_control_can_take_its_place(iss: int, irs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONTROLLERS, "fixed", Fixed)
+    bench = shaken(iss, irs, replace(CONFIG, congestion="fixed"), Options(mss=MSS), WIDE)
+    bench.send(bytes(50_000))
+    assert len(spans(bench)) == 3
+    assert acknowledged(bench, 3 * MSS) == 3
+    assert acknowledged(bench, 6 * MSS) == 3

@@ -258,6 +258,11 @@ class Connection:
         return self.tcb.soft_error
 
     @property
+    def retransmissions(self) -> int:
+        """How often the oldest unacknowledged segment was sent again."""
+        return self.tcb.retransmissions
+
+    @property
     def at_eof(self) -> bool:
         """The peer's FIN has been taken, and everything before it was read."""
         tcb = self.tcb
