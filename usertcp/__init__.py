@@ -25,6 +25,7 @@ from usertcp.tcp.keepalive import KeepAlive
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.tcp.status import Status
+from usertcp.tcp.user_timeout import UserTimeoutOption
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ __all__ = [
     "TcpError",
     "TcpListener",
     "TcpStream",
+    "UserTimeoutOption",
     "open_stack",
     "open_tcp_stream",
     "serve_tcp",

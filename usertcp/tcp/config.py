@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usertcp.tcp.keepalive import KeepAlive
+from usertcp.tcp.user_timeout import UserTimeoutOption
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Config:
     """The same for a SYN: at least 3 minutes (RFC 9293, 3.8.3, MUST-23)."""
     user_timeout: float | None = None
     """The user's own limit in place of `r2` and `r2_syn` (RFC 9293, 3.8.3, MUST-21; 3.10.8)."""
+    user_timeout_option: UserTimeoutOption | None = None
+    """How to tell the peer of it, and to heed what it tells (RFC 5482). None: neither."""
     fin_wait_2_timeout: float | None = None
     """How long a half-closed connection may stay in FIN-WAIT-2. None: as long as the peer keeps its direction open,
     which is the RFC's. When the user has stopped reading as well, it is 2 MSL in any case, as on Linux."""

@@ -17,7 +17,7 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
-from usertcp.tcp import icmp, keepalive, output, urgency, window
+from usertcp.tcp import icmp, keepalive, output, urgency, user_timeout, window
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.segment import ACK, Flow, Segment
@@ -169,6 +169,8 @@ class Connection:
         """
         tcb = self.tcb
         before = self._timers_before()
+        if user_timeout.advertised(config) != user_timeout.advertised(tcb.config):
+            tcb.user_timeout_owed = True
         tcb.config = config
         tcb.send_buffer.limit = config.send_buffer
         if tcb.timers.user != NEVER:

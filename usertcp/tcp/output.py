@@ -6,7 +6,7 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import persist, timestamps, urgency, window
+from usertcp.tcp import persist, timestamps, urgency, user_timeout, window
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -137,7 +137,8 @@ def arm_timers(tcb: Tcb, now: float) -> None:
 
 def full_size(tcb: Tcb) -> int:
     """Eff.snd.MSS: the text that a full-sized segment holds now, options deducted (RFC 9293, 3.7.1, MUST-16)."""
-    return max(tcb.smss - sack_octets(tcb), 1)
+    more = sack_octets(tcb) if user_timeout.due(tcb) is None else user_timeout.OCTETS
+    return max(tcb.smss - more, 1)
 
 
 def sack_octets(tcb: Tcb) -> int:
@@ -220,6 +221,7 @@ def syn_options(tcb: Tcb, now: float) -> Options:
         window_scale=window.scale_for(config.receive_buffer) if scaling else None,
         sack_permitted=config.sack if first else tcb.sack_permitted,
         timestamps=(timestamps.clock(tcb, now), tcb.timestamps.recent) if stamps else None,
+        user_timeout=user_timeout.advertised(config),
     )
 
 
@@ -228,4 +230,8 @@ def ordinary_options(tcb: Tcb, now: float) -> Options:
     blocks: tuple[tuple[int, int], ...] = ()
     if tcb.sack_permitted and tcb.receive_buffer.holes:
         blocks = tuple((wrap(a), wrap(b)) for a, b in tcb.receive_buffer.sack_blocks(sack_blocks_max(tcb)))
-    return Options(timestamps=stamps, sack=blocks) if stamps or blocks else NO_OPTIONS
+    seconds = user_timeout.due(tcb)
+    tcb.user_timeout_owed = tcb.user_timeout_owed and seconds is None
+    if not stamps and not blocks and seconds is None:
+        return NO_OPTIONS
+    return Options(timestamps=stamps, sack=blocks, user_timeout=seconds)

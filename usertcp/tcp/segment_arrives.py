@@ -6,7 +6,16 @@ reason. CLOSED, where there is no TCB, is `reset.answer`."""
 from __future__ import annotations
 
 from usertcp.errors import ConnectionAborted, ConnectionRefused, ConnectionReset
-from usertcp.tcp import acknowledgment, challenge_ack, delayed_ack, negotiation, reset, timestamps, urgency
+from usertcp.tcp import (
+    acknowledgment,
+    challenge_ack,
+    delayed_ack,
+    negotiation,
+    reset,
+    timestamps,
+    urgency,
+    user_timeout,
+)
 from usertcp.tcp.segment import ACK, FIN, RST, SYN, Segment
 from usertcp.tcp.state import RECEIVING, Event, State
 from usertcp.tcp.tcb import Discard, Tcb
@@ -20,6 +29,7 @@ def segment_arrives(tcb: Tcb, seg: Segment, now: float) -> None:
         in_syn_sent(tcb, seg, now)
     else:
         in_other_states(tcb, seg, now)
+    user_timeout.take(tcb, seg, now)
 
 
 def reply_reset(tcb: Tcb, seg: Segment) -> None:

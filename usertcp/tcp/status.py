@@ -47,6 +47,8 @@ class Status:
     """Octets that wait for RECEIVE."""
     out_of_order: int
     """Octets that arrived beyond a hole."""
+    remote_user_timeout: int | None
+    """How long the peer waits for us, seconds, if it has said so (RFC 5482) and `Config.user_timeout_option` is on."""
     retransmissions: int
     """Of the oldest unacknowledged segment."""
     timers: dict[str, float]
@@ -87,6 +89,7 @@ def status(tcb: Tcb, now: float) -> Status:
         unsent=max(tcb.send_buffer.end - max(snd.nxt, snd.iss + 1), 0),
         unread=tcb.receive_buffer.readable,
         out_of_order=sum(end - start for start, end in tcb.receive_buffer.ranges),
+        remote_user_timeout=tcb.remote_user_timeout,
         retransmissions=tcb.retransmissions,
         timers={name: at - now for name in TIMERS if (at := getattr(tcb.timers, name)) != NEVER},
         counters=dict(tcb.counters),

@@ -153,6 +153,7 @@ class Tcb:
         "rcv",
         "receive_buffer",
         "recovery",
+        "remote_user_timeout",
         "replies",
         "reset_owed",
         "retransmissions",
@@ -167,6 +168,7 @@ class Tcb:
         "timestamps",
         "trace",
         "user_reads",
+        "user_timeout_owed",
         "window_scaling",
     )
 
@@ -218,6 +220,10 @@ class Tcb:
         """CLOSE was called in SYN-RECEIVED with text still to send; it takes effect in ESTABLISHED (3.10.4)."""
         self.user_reads = True
         """False once the user will not RECEIVE any more: then new data is answered by a RST (3.6.1, SHLD-3)."""
+        self.remote_user_timeout: int | None = None
+        """What the peer last said in its user timeout option, seconds (RFC 5482)."""
+        self.user_timeout_owed = True
+        """Ours is to be said in the next segment without SYN, if the option is in use."""
         self.challenge_acks = (0, -inf)
         """(how many, since when) in the current second."""
         self.error: TcpError | None = None

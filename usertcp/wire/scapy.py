@@ -22,7 +22,18 @@ from usertcp.ip.icmp import FRAGMENTATION_NEEDED, UNREACHABLE, Error, parse_erro
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import IcmpError
-from usertcp.wire.options import MSS, NOP, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, layout, split
+from usertcp.wire.options import (
+    MSS,
+    NOP,
+    SACK,
+    SACK_PERMITTED,
+    TIMESTAMPS,
+    USER_TIMEOUT,
+    WINDOW_SCALE,
+    layout,
+    split,
+    user_timeout_seconds,
+)
 from usertcp.wire.verify import TCP_HEADER, verify_tcp
 
 _NAMES = {
@@ -32,6 +43,7 @@ _NAMES = {
     SACK_PERMITTED: "SAckOK",
     SACK: "SAck",
     TIMESTAMPS: "Timestamp",
+    USER_TIMEOUT: "UTO",
 }
 """What Scapy calls the options that we know."""
 
@@ -158,6 +170,8 @@ def _from_scapy(items: list[tuple[str | int, Any]], octets: bytes) -> Options:
             options.sack_permitted = True
         elif name == "Timestamp":
             options.timestamps = value
+        elif name == "UTO":
+            options.user_timeout = user_timeout_seconds(value)
         elif name == "SAck":
             options.sack = tuple(zip(value[::2], value[1::2], strict=True))
     return options
