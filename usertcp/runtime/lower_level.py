@@ -32,7 +32,9 @@ class LowerLevel:
 
     def __init__(self, link: Link, config: Config, codec: Codec, secret: bytes, tracer: Tracer | None) -> None:
         self.link = link
-        self.endpoint = Endpoint(config, secret, mss=self._mss, answers=self._speaks_for, tracer=tracer)
+        self.endpoint = Endpoint(
+            config, secret, mss=self._mss, answers=self._speaks_for, advise=link.advise, tracer=tracer
+        )
         self.claims = Claims(link)
         self.changes = Changes()
         """Segments came, went or timed out."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usertcp.tcp.congestion import CONTROLLERS, Controller
+from usertcp.tcp.keepalive import KeepAlive
+from usertcp.tcp.user_timeout import UserTimeoutOption
 
 LARGEST_BUFFER = 1 << 30
 """What a window can be offered for at the largest scale (RFC 7323, 2.3)."""
@@ -13,7 +15,10 @@ LARGEST_BUFFER = 1 << 30
 
 @dataclass(slots=True, kw_only=True)
 class Config:
-    """Settings of a stack or of one connection. Vary it with `dataclasses.replace`; never change one in use."""
+    """Settings of a stack or of one connection. Vary it with `dataclasses.replace`; never change one in use.
+
+    A connection goes on with other ones by `TcpStream.configure`.
+    """
 
     # Time-outs, seconds
     msl: float = 30.0
@@ -33,9 +38,14 @@ class Config:
     """The same for a SYN: at least 3 minutes (RFC 9293, 3.8.3, MUST-23)."""
     user_timeout: float | None = None
     """The user's own limit in place of `r2` and `r2_syn` (RFC 9293, 3.8.3, MUST-21; 3.10.8)."""
+    user_timeout_option: UserTimeoutOption | None = None
+    """How to tell the peer of it, and to heed what it tells (RFC 5482). None: neither."""
     fin_wait_2_timeout: float | None = None
     """How long a half-closed connection may stay in FIN-WAIT-2. None: as long as the peer keeps its direction open,
     which is the RFC's. When the user has stopped reading as well, it is 2 MSL in any case, as on Linux."""
+    keepalive: KeepAlive | None = None
+    """When to ask a silent peer whether it is still there (RFC 9293, 3.8.4). None: never (MUST-25). `KeepAlive()` asks
+    after two hours."""
     delayed_ack: float = 0.04
     """How long an acknowledgment may be held back (RFC 9293, 3.8.6.3: below 0.5). Linux's minimum. 0: never."""
 
@@ -74,6 +84,12 @@ class Config:
     """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
     drained to the new window (RFC 6675). Means something with SACK only."""
 
+    # What IP is asked for
+    dscp: int = 0
+    """Differentiated services codepoint of what is sent, 0 to 63 (RFC 2474; RFC 9293, 3.9.1.9, MUST-48)."""
+    ttl: int | None = None
+    """IPv4 time to live or IPv6 hop limit (RFC 9293, 3.9.2, MUST-49). None: the codec's, 64."""
+
     # Defence
     challenge_acks_per_second: int = 10
     """Per connection (RFC 5961, 7). Counting them for all connections together would let one spy on another."""
@@ -105,6 +121,8 @@ class Config:
             raise ValueError(
                 f"send_buffer and receive_buffer hold at least 1 octet, receive_buffer at most {LARGEST_BUFFER}"
             )
+        if not 0 <= self.dscp < 64 or (self.ttl is not None and not 1 <= self.ttl <= 255):
+            raise ValueError("dscp has six bits, ttl is 1 to 255")
         low, high = self.port_range
         if not 1 <= low <= high <= 65535:
             raise ValueError("port_range is (low, high), 1 to 65535")

@@ -87,6 +87,7 @@ class Endpoint:
         *,
         mss: Callable[[str], int],
         answers: Callable[[str, int], bool],
+        advise: Callable[[str], None] = lambda remote: None,
         tracer: Tracer | None = None,
     ) -> None:
         """
@@ -96,6 +97,8 @@ class Endpoint:
           answers: whether a segment for this local address and port, of no connection, is ours to answer by a RST.
           Not where
             a kernel beside us may have a connection of its own.
+          advise: told a remote address from which nothing comes, each time that a segment has been retransmitted R1
+            times or more: negative advice to IP (RFC 9293, 3.8.3, MUST-20; RFC 1122, 3.3.1.4).
         """
         self.config = config
         self.connections: dict[Flow, Connection] = {}
@@ -103,6 +106,7 @@ class Endpoint:
         self._secret = secret
         self._mss = mss
         self._answers = answers
+        self.advise = advise
         self._tracer = tracer
         self._ports = PortChooser(secret, *config.port_range)
         self._listeners: dict[tuple[str, int], Listener] = {}
@@ -197,7 +201,10 @@ class Endpoint:
                 continue  # it was moved to an earlier time since
             conn.scheduled = inf
             if conn.deadline <= now:
+                before = conn.retransmissions
                 conn.timeouts(now)
+                if conn.retransmissions > before and conn.retransmissions >= conn.config.r1:
+                    self.advise(conn.flow.remote)
                 self.touch(conn)
             else:
                 self._schedule(conn)

@@ -6,7 +6,16 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import cwnd_validation, pacing, persist, selective_ack, timestamps, window
+from usertcp.tcp import (
+    cwnd_validation,
+    pacing,
+    persist,
+    selective_ack,
+    timestamps,
+    urgency,
+    user_timeout,
+    window,
+)
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -37,6 +46,8 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         cwnd_validation.note_use(tcb)
         arm_timers(tcb, now)
     tcb.probe_owed = False
+    if tcb.keepalive_owed:
+        keep_alive(tcb, now, out)
     if tcb.ack_now:
         out.append(segment(tcb, acceptable_seq(tcb), ACK, b"", now))
     return out
@@ -115,6 +126,15 @@ def probe(tcb: Tcb, now: float, out: list[Segment]) -> None:
         recovery.take_for_lost(snd.una, snd.nxt)  # a probe does not count as in flight: the peer may well drop it
 
 
+def keep_alive(tcb: Tcb, now: float, out: list[Segment]) -> None:
+    """Ask for an acknowledgment by a segment left of the peer's window: <SEQ=SND.NXT-1>, empty unless the config wants
+    an octet of garbage in it (RFC 9293, 3.8.4, SHLD-12)."""
+    tcb.keepalive_owed = False
+    tcb.counters["keep-alives out"] += 1
+    garbage = tcb.config.keepalive is not None and tcb.config.keepalive.garbage
+    out.append(segment(tcb, tcb.snd.nxt - 1, ACK, b"\0" if garbage else b"", now))
+
+
 def restart_after_idle(tcb: Tcb, now: float) -> None:
     """After more than one RTO without sending, what the congestion window knew is stale (RFC 5681, 4.1)."""
     if tcb.flight_size == 0 and tcb.snd.nxt < tcb.end and now - tcb.last_sent > tcb.rtt.rto:
@@ -146,7 +166,8 @@ def arm_timers(tcb: Tcb, now: float) -> None:
 
 def full_size(tcb: Tcb) -> int:
     """Eff.snd.MSS: the text that a full-sized segment holds now, options deducted (RFC 9293, 3.7.1, MUST-16)."""
-    return max(tcb.smss - sack_octets(tcb), 1)
+    more = sack_octets(tcb) if user_timeout.due(tcb) is None else user_timeout.OCTETS
+    return max(tcb.smss - more, 1)
 
 
 def sack_octets(tcb: Tcb) -> int:
@@ -204,11 +225,14 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
         rcv.acked = rcv.nxt
         tcb.ack_now = False
         tcb.timers.delayed_ack = NEVER
+    urgency.mark(tcb, seg, position)
     return sent(tcb, seg, now, retransmission=retransmission)
 
 
 def sent(tcb: Tcb, seg: Segment, now: float, *, retransmission: bool = False) -> Segment:
-    """Count and show a segment that is about to leave."""
+    """Say what IP shall do with a segment that is about to leave (RFC 9293, 3.9.1.9, SHLD-22), count and show it."""
+    seg.traffic_class |= tcb.config.dscp << 2
+    seg.ttl = tcb.config.ttl
     tcb.counters["segments out"] += 1
     tcb.counters["octets out"] += len(seg.data)
     if tcb.trace:
@@ -227,10 +251,15 @@ def syn_options(tcb: Tcb, now: float) -> Options:
         window_scale=window.scale_for(config.receive_buffer) if scaling else None,
         sack_permitted=config.sack if first else tcb.sack_permitted,
         timestamps=(timestamps.clock(tcb, now), tcb.timestamps.recent) if stamps else None,
+        user_timeout=user_timeout.advertised(config),
     )
 
 
 def ordinary_options(tcb: Tcb, now: float) -> Options:
     stamps = timestamps.option(tcb, now)
     blocks = selective_ack.write(tcb)
-    return Options(timestamps=stamps, sack=blocks) if stamps or blocks else NO_OPTIONS
+    seconds = user_timeout.due(tcb)
+    tcb.user_timeout_owed = tcb.user_timeout_owed and seconds is None
+    if not stamps and not blocks and seconds is None:
+        return NO_OPTIONS
+    return Options(timestamps=stamps, sack=blocks, user_timeout=seconds)

@@ -49,6 +49,8 @@ class SendSequence:
     """Snd.Wind.Shift (RFC 7323, 2.2)."""
     fin: int | None = None
     """Position of our FIN, once the user has called CLOSE."""
+    up: int = 0
+    """SND.UP: the position after the urgent data that was queued last."""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,10 @@ class ReceiveSequence:
     """Rcv.Wind.Shift."""
     fin: int | None = None
     """Position of the peer's FIN, once seen, even if octets before it are still missing."""
+    up: int = 0
+    """RCV.UP: the position after the urgent data that the peer has told us of."""
+    dscp: int = 0
+    """Of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
 
     @property
     def wnd(self) -> int:
@@ -88,6 +94,8 @@ class Timers:
     """RFC 9293, 3.8.6.3."""
     pacing: float = NEVER
     """When the next segment may leave."""
+    keepalive: float = NEVER
+    """RFC 9293, 3.8.4."""
     user: float = NEVER
     """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
     fin_wait_2: float = NEVER
@@ -106,6 +114,7 @@ class Timers:
             self.persist,
             self.delayed_ack,
             self.pacing,
+            self.keepalive,
             self.user,
             self.fin_wait_2,
             self.time_wait,
@@ -146,6 +155,8 @@ class Tcb:
         "flow",
         "held",
         "icmp_error",
+        "keepalive_owed",
+        "keepalive_probes",
         "last_sent",
         "passive",
         "probe_owed",
@@ -154,6 +165,7 @@ class Tcb:
         "receive_buffer",
         "recovery",
         "release_at",
+        "remote_user_timeout",
         "replies",
         "reset_owed",
         "retransmissions",
@@ -168,6 +180,7 @@ class Tcb:
         "timestamps",
         "trace",
         "user_reads",
+        "user_timeout_owed",
         "window_scaling",
     )
 
@@ -211,6 +224,10 @@ class Tcb:
         """The persist timer expired: something goes out with the next output, whatever the window."""
         self.began = inf
         """When our SYN was first sent."""
+        self.keepalive_probes = 0
+        """Keep-alives since the peer was last heard."""
+        self.keepalive_owed = False
+        """The keep-alive timer expired: a probe goes out with the next output."""
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False
@@ -225,6 +242,10 @@ class Tcb:
         """CLOSE was called in SYN-RECEIVED with text still to send; it takes effect in ESTABLISHED (3.10.4)."""
         self.user_reads = True
         """False once the user will not RECEIVE any more: then new data is answered by a RST (3.6.1, SHLD-3)."""
+        self.remote_user_timeout: int | None = None
+        """What the peer last said in its user timeout option, seconds (RFC 5482)."""
+        self.user_timeout_owed = True
+        """Ours is to be said in the next segment without SYN, if the option is in use."""
         self.challenge_acks = (0, -inf)
         """(how many, since when) in the current second."""
         self.error: TcpError | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from usertcp.errors import ConnectionTimedOut
+from usertcp.tcp import keepalive, user_timeout
 from usertcp.tcp.events import TimerExpired
 from usertcp.tcp.state import Event
 from usertcp.tcp.tcb import NEVER, TIMERS, Tcb
@@ -20,6 +21,8 @@ def timeouts(tcb: Tcb, now: float) -> None:
 
 def patience(tcb: Tcb) -> float:
     """Seconds without an answer until the connection is given up: R2 (RFC 9293, 3.8.3)."""
+    if tcb.syn_acked and (agreed := user_timeout.adopted(tcb)) is not None:
+        return agreed
     if tcb.config.user_timeout is not None:
         return tcb.config.user_timeout
     return tcb.config.r2 if tcb.syn_acked else tcb.config.r2_syn
@@ -50,7 +53,7 @@ def pacing_timeout(tcb: Tcb, now: float) -> None:
     """What had to wait goes out with the next output."""
 
 
-def user_timeout(tcb: Tcb, now: float) -> None:
+def user_timeout_expired(tcb: Tcb, now: float) -> None:
     """The user has waited long enough. The peer, if there is one, is told by a RST (RFC 9293, 3.8.3, R2)."""
     what = tcb.soft_error or "no acknowledgment in time"
     tcb.abort(Event.TIMEOUT, ConnectionTimedOut(what), now)
@@ -70,7 +73,8 @@ EXPIRED = {
     "persist": persist_timeout,
     "delayed_ack": delayed_ack_timeout,
     "pacing": pacing_timeout,
-    "user": user_timeout,
+    "keepalive": keepalive.expired,
+    "user": user_timeout_expired,
     "fin_wait_2": fin_wait_2_timeout,
     "time_wait": time_wait_timeout,
 }

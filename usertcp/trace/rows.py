@@ -28,6 +28,7 @@ CALLS = {Event.PASSIVE_OPEN, Event.ACTIVE_OPEN, Event.SEND, Event.CLOSE, Event.A
 EXPIRED = {
     "retransmit": "retransmission timeout",
     "persist": "persist timer: the window is tried",
+    "keepalive": "keep-alive timer: is the peer still there?",
     "user": "user timeout",
     "fin_wait_2": "FIN-WAIT-2 has lasted long enough",
     "time_wait": "2 MSL have passed",
