@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usertcp.tcp.congestion import CONTROLLERS, Controller
 from usertcp.tcp.keepalive import KeepAlive
 from usertcp.tcp.user_timeout import UserTimeoutOption
+
+LARGEST_BUFFER = 1 << 30
+"""What a window can be offered for at the largest scale (RFC 7323, 2.3)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,15 +63,26 @@ class Config:
     timestamps: bool = True
     """RFC 7323, 3: RTT of retransmitted data, and PAWS."""
     sack: bool = True
-    """RFC 2018: tell the peer what arrived out of order."""
+    """RFC 2018: each end tells the other what arrived out of order, and sends again only what did not (RFC 6675)."""
+    dsack: bool = True
+    """RFC 2883: tell the peer what arrived twice, so that it sees what it sent again for nothing."""
 
     # Sending
     nagle: bool = True
     """Hold back small segments while data is unacknowledged (RFC 9293, 3.7.4). False is TCP_NODELAY (MUST-17)."""
-    congestion: str = "reno"
-    """A name in `usertcp.tcp.congestion.CONTROLLERS`."""
+    congestion: str | Controller = "cubic"
+    """"cubic" (RFC 9438, what kernels use), "reno" (RFC 5681), "fixed" (the initial window, for ever), or a class of
+    one's own: see `usertcp.tcp.congestion.CongestionControl`."""
+    cwnd_validation: bool = True
+    """The congestion window grows only while it is what limits the sender (RFC 7661; RFC 9438, 5.8), as in kernels."""
+    pacing: bool = False
+    """Spread a window over its round trip, where the controller has no rate of its own. Off, as without Linux's fq:
+    the ACK clock does it, and each segment costs a timer."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
+    prr: bool = True
+    """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
+    drained to the new window (RFC 6675). Means something with SACK only."""
 
     # What IP is asked for
     dscp: int = 0
@@ -88,14 +103,24 @@ class Config:
     """Local ports of active OPENs, inclusive (RFC 6056). Above the kernel's own (32768-60999)."""
 
     def __post_init__(self) -> None:
+        for name in ("r1", "r2", "r2_syn", "backlog", "challenge_acks_per_second"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("user_timeout", "fin_wait_2_timeout", "initial_window"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, or None")
+        if isinstance(self.congestion, str) and self.congestion not in CONTROLLERS:
+            raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
         if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:
             raise ValueError("rto_min must be positive and at most rto_max, rto_initial positive")
-        if self.mss is not None and self.mss < 64:
-            raise ValueError("mss must leave room for text beside 40 octets of options: at least 64")
-        if self.receive_buffer < 1 or self.send_buffer < 1:
-            raise ValueError("buffers hold at least one octet")
+        if self.mss is not None and not 64 <= self.mss <= 65535:
+            raise ValueError("mss is 64 (room for text beside 40 octets of options) to 65535")
+        if self.receive_buffer < 1 or self.send_buffer < 1 or self.receive_buffer > LARGEST_BUFFER:
+            raise ValueError(
+                f"send_buffer and receive_buffer hold at least 1 octet, receive_buffer at most {LARGEST_BUFFER}"
+            )
         if not 0 <= self.dscp < 64 or (self.ttl is not None and not 1 <= self.ttl <= 255):
             raise ValueError("dscp has six bits, ttl is 1 to 255")
         low, high = self.port_range
