@@ -8,7 +8,6 @@ import pytest
 
 from tests.tcp.builders import CONFIG, MSS, Bench, syn_received, syn_sent
 from tests.tcp.pairs import shaken, spans
-from usertcp.tcp.congestion.fixed import Fixed
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, SYN
 
@@ -142,16 +141,10 @@ def test_a_fin_needs_no_room_in_the_congestion_window(iss: int, irs: int) -> Non
     assert bench.sent() == [f"<SEQ={1 + 2 * MSS}><ACK=1><CTL=FIN,ACK>"]
 
 
-class ThreeSegments(Fixed):
-    """So much may be in flight, whatever happens."""
-
-    def __init__(self, smss: int, window: int) -> None:
-        super().__init__(smss, 3 * smss)
-
-
 @pytest.mark.rfc("9293", "3.8.2", "MAY-18")
 def test_another_congestion_control_can_take_its_place(iss: int, irs: int) -> None:
-    bench = shaken(iss, irs, replace(CONFIG, congestion=ThreeSegments), Options(mss=MSS), WIDE)
+    config = replace(CONFIG, congestion="fixed", initial_window=3 * MSS)
+    bench = shaken(iss, irs, config, Options(mss=MSS), WIDE)
     bench.send(bytes(50_000))
     assert len(spans(bench)) == 3
     assert acknowledged(bench, 3 * MSS) == 3

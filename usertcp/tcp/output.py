@@ -6,16 +6,7 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import (
-    cwnd_validation,
-    pacing,
-    persist,
-    selective_ack,
-    timestamps,
-    urgency,
-    user_timeout,
-    window,
-)
+from usertcp.tcp import cwnd_validation, pacing, persist, selective_ack, timestamps, urgency, user_timeout, window
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -257,8 +248,8 @@ def syn_options(tcb: Tcb, now: float) -> Options:
 
 def ordinary_options(tcb: Tcb, now: float) -> Options:
     stamps = timestamps.option(tcb, now)
-    blocks = selective_ack.write(tcb)
     seconds = user_timeout.due(tcb)
+    blocks = selective_ack.write(tcb)
     tcb.user_timeout_owed = tcb.user_timeout_owed and seconds is None
     if not stamps and not blocks and seconds is None:
         return NO_OPTIONS

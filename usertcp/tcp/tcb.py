@@ -92,10 +92,10 @@ class Timers:
     """Zero-window probes and the silly-window override (RFC 9293, 3.8.6.1 and 3.8.6.2.1)."""
     delayed_ack: float = NEVER
     """RFC 9293, 3.8.6.3."""
-    pacing: float = NEVER
-    """When the next segment may leave."""
     keepalive: float = NEVER
     """RFC 9293, 3.8.4."""
+    pacing: float = NEVER
+    """When the next segment may leave."""
     user: float = NEVER
     """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
     fin_wait_2: float = NEVER
@@ -113,8 +113,8 @@ class Timers:
             self.retransmit,
             self.persist,
             self.delayed_ack,
-            self.pacing,
             self.keepalive,
+            self.pacing,
             self.user,
             self.fin_wait_2,
             self.time_wait,
@@ -222,12 +222,12 @@ class Tcb:
         """Zero-window probes since the window closed."""
         self.probe_owed = False
         """The persist timer expired: something goes out with the next output, whatever the window."""
-        self.began = inf
-        """When our SYN was first sent."""
         self.keepalive_probes = 0
         """Keep-alives since the peer was last heard."""
         self.keepalive_owed = False
         """The keep-alive timer expired: a probe goes out with the next output."""
+        self.began = inf
+        """When our SYN was first sent."""
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False

@@ -48,7 +48,8 @@ def advertised(config: Config) -> int | None:
 def due(tcb: Tcb) -> int | None:
     """What the next segment without SYN is to say: the first one repeats what our SYN said, and so does the next after
     each change (3). Not beside SACK blocks, which may leave no room."""
-    return advertised(tcb.config) if tcb.user_timeout_owed and not (tcb.receive_buffer.holes or tcb.duplicate) else None
+    blocks = tcb.receive_buffer.holes or tcb.duplicate is not None
+    return advertised(tcb.config) if tcb.user_timeout_owed and not blocks else None
 
 
 def take(tcb: Tcb, seg: Segment, now: float) -> None:
