@@ -31,10 +31,9 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     snd, acked = tcb.snd, seg.ack - tcb.snd.una
     handshake = not tcb.syn_acked
     measure(tcb, seg, now)
-    if (rtt := tcb.send_times.on_ack(seg.ack, now)) is not None:
-        tcb.congestion.on_rtt(rtt, tcb.rtt.srtt or rtt, now)
     snd.una = seg.ack
     tcb.send_buffer.release(seg.ack)
+    learn(tcb, acked, now)
     if tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss):
         tcb.congestion.on_recovered(tcb.flight_size, now)
         tcb.congestion_changed("recovered", now)
@@ -47,6 +46,19 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     tcb.timers.retransmit = now + tcb.rtt.rto if snd.una < snd.nxt else NEVER  # RFC 6298, 5.2 and 5.3
     tcb.timers.persist = NEVER
     tcb.timers.user = now + patience(tcb) if snd.una < tcb.end else NEVER
+
+
+def learn(tcb: Tcb, acked: int, now: float) -> None:
+    """Show the congestion control what the path has shown, in recovery too."""
+    delivery = tcb.deliveries.on_ack(tcb.snd.una, acked, now)
+    if delivery is None:
+        return
+    cwnd = tcb.congestion.cwnd
+    if delivery.rtt is not None:
+        tcb.congestion.on_rtt(delivery.rtt, tcb.rtt.srtt or delivery.rtt, now)
+    tcb.congestion.on_delivery(delivery, tcb.flight_size, now)
+    if tcb.congestion.cwnd != cwnd:
+        tcb.congestion_changed("ack", now)
 
 
 def start_congestion_control(tcb: Tcb) -> None:

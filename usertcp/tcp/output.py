@@ -59,6 +59,8 @@ def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
         within = recovery.fast or recovery.room(tcb.congestion.cwnd, tcb.flight_size) > 0
         if recovery.lost >= limit or not (syn or within):
             return
+        if pacing.must_wait(tcb, now):
+            return
         tcb.counters["segments retransmitted"] += 1
         out.append(segment_at(tcb, recovery.lost, limit, now))
         recovery.on_resent(recovery.lost + out[-1].len)
@@ -167,9 +169,9 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     snd.nxt = max(snd.nxt, position + seg.len)
     if again:
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
-        tcb.send_times.on_resent()
+        tcb.deliveries.on_resent(snd.nxt)
     else:
-        tcb.send_times.on_sent(snd.nxt, now)
+        tcb.deliveries.on_sent(snd.nxt, now)
         if tcb.timed is None:
             tcb.timed = (snd.nxt, now)
     tcb.last_sent = now
