@@ -74,10 +74,10 @@ def test_congestion_avoidance_adds_a_segment_per_window(iss: int, irs: int) -> N
     bench.send(bytes(50_000))
     for _ in range(3):
         bench.arrives(ACK, 1, 1, wnd=WIDE)
-    bench.arrives(ACK, 1, 1 + 8 * MSS, wnd=WIDE)  # recovered: cwnd is ssthresh now, or less
+    bench.arrives(ACK, 1, 1 + 10 * MSS, wnd=WIDE)  # recovered: cwnd is ssthresh now, or less
     status = bench.tcp.status(bench.now)
     assert status.ssthresh == 4 * MSS
-    acked = 8
+    acked = 10
     while bench.tcp.status(bench.now).cwnd < 4 * MSS:
         acked += 1
         acknowledged(bench, acked * MSS)

@@ -5,9 +5,11 @@ RTT sample, recovery, congestion window, timers, then the send window.
 
 from __future__ import annotations
 
-from usertcp.tcp import cwnd_validation, timestamps
+from usertcp.tcp import cwnd_validation, selective_ack, timestamps
 from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
+from usertcp.tcp.recovery.new_reno import NewReno
+from usertcp.tcp.recovery.sack import Sack
 from usertcp.tcp.segment import FIN, SYN, Segment
 from usertcp.tcp.tcb import NEVER, Tcb
 from usertcp.tcp.timeouts import patience
@@ -22,8 +24,7 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
         newly_acknowledged(tcb, seg, now)
     if advances or is_newest(tcb, seg):
         update_window(tcb, seg, now)
-    if not advances and seg.ack == snd.una and is_duplicate(tcb, seg, window_before):
-        duplicate(tcb, now)
+    detect_loss(tcb, seg, not advances and is_duplicate(tcb, seg, window_before), now)
 
 
 def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -38,11 +39,13 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.congestion.on_recovered(tcb.flight_size, now)
         tcb.congestion_changed("recovered", now)
     elif handshake:
+        start_recovery(tcb)
         start_congestion_control(tcb)
     elif not tcb.recovery.fast and cwnd_validation.may_grow(tcb, acked):
         tcb.congestion.on_ack(acked, now)
         tcb.congestion_changed("ack", now)
     tcb.retransmissions = 0
+    tcb.icmp_error = None
     tcb.timers.retransmit = now + tcb.rtt.rto if snd.una < snd.nxt else NEVER  # RFC 6298, 5.2 and 5.3
     tcb.timers.persist = NEVER
     tcb.timers.user = now + patience(tcb) if snd.una < tcb.end else NEVER
@@ -61,11 +64,19 @@ def learn(tcb: Tcb, acked: int, now: float) -> None:
         tcb.congestion_changed("ack", now)
 
 
+def start_recovery(tcb: Tcb) -> None:
+    """The handshake has said whether the peer will tell what it has. What was known of the loss of a SYN says nothing
+    of the text."""
+    if tcb.sack_permitted:
+        tcb.recovery = Sack(tcb.snd.una, proportional=tcb.config.prr)
+    else:
+        tcb.recovery = NewReno(tcb.snd.iss)
+
+
 def start_congestion_control(tcb: Tcb) -> None:
     """The handshake is done and SMSS is known. A SYN that was lost leaves one segment for a first window (RFC 5681,
     3.1), and 3 s for the RTO (RFC 6298, 5.7)."""
     smss = tcb.smss
-    tcb.recovery.recover = tcb.snd.iss  # what was known of the loss of a SYN says nothing of the text
     first = tcb.config.initial_window or min(10 * smss, max(2 * smss, 14600))
     if tcb.retransmissions:
         first = smss
@@ -116,16 +127,18 @@ def update_window(tcb: Tcb, seg: Segment, now: float) -> None:
 
 
 def is_duplicate(tcb: Tcb, seg: Segment, window_before: int) -> bool:
-    """The five conditions of RFC 5681, 2; SEG.ACK = SND.UNA has been checked."""
+    """The five conditions of RFC 5681, 2."""
     carries = seg.data or seg.flags & (SYN | FIN)
-    return not carries and tcb.flight_size > 0 and tcb.snd.wnd == window_before > 0
+    return seg.ack == tcb.snd.una and not carries and tcb.flight_size > 0 and tcb.snd.wnd == window_before > 0
 
 
-def duplicate(tcb: Tcb, now: float) -> None:
-    """Count it; the third one starts fast retransmit and fast recovery (RFC 5681, 3.2)."""
-    tcb.counters["duplicate ACKs in"] += 1
-    flight_size = tcb.flight_size
-    if tcb.recovery.on_duplicate_ack(tcb.snd.una, tcb.snd.nxt, tcb.smss):
+def detect_loss(tcb: Tcb, seg: Segment, duplicate: bool, now: float) -> None:
+    """What duplicate ACKs and SACK blocks say of losses; the first starts fast retransmit and fast recovery (RFC 5681,
+    3.2; RFC 6675, 5). What limited transmit has sent beyond the congestion window does not count as in flight then
+    (RFC 3042, 2)."""
+    tcb.counters["duplicate ACKs in"] += duplicate
+    news = selective_ack.read(tcb, seg, duplicate)
+    if tcb.recovery.detect_loss(tcb.snd.una, tcb.snd.nxt, tcb.smss, news, now):
         tcb.counters["fast retransmits"] += 1
-        tcb.congestion.on_loss(flight_size, now)
+        tcb.congestion.on_loss(min(tcb.flight_size, tcb.congestion.cwnd), now)
         tcb.congestion_changed("loss", now)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from usertcp.tcp.congestion import CONTROLLERS, Controller
 
+LARGEST_BUFFER = 1 << 30
+"""What a window can be offered for at the largest scale (RFC 7323, 2.3)."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Config:
@@ -50,7 +53,9 @@ class Config:
     timestamps: bool = True
     """RFC 7323, 3: RTT of retransmitted data, and PAWS."""
     sack: bool = True
-    """RFC 2018: tell the peer what arrived out of order."""
+    """RFC 2018: each end tells the other what arrived out of order, and sends again only what did not (RFC 6675)."""
+    dsack: bool = True
+    """RFC 2883: tell the peer what arrived twice, so that it sees what it sent again for nothing."""
 
     # Sending
     nagle: bool = True
@@ -65,6 +70,9 @@ class Config:
     the ACK clock does it, and each segment costs a timer."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
+    prr: bool = True
+    """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
+    drained to the new window (RFC 6675). Means something with SACK only."""
 
     # Defence
     challenge_acks_per_second: int = 10
@@ -79,16 +87,24 @@ class Config:
     """Local ports of active OPENs, inclusive (RFC 6056). Above the kernel's own (32768-60999)."""
 
     def __post_init__(self) -> None:
+        for name in ("r1", "r2", "r2_syn", "backlog", "challenge_acks_per_second"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("user_timeout", "fin_wait_2_timeout", "initial_window"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, or None")
+        if isinstance(self.congestion, str) and self.congestion not in CONTROLLERS:
+            raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
         if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:
             raise ValueError("rto_min must be positive and at most rto_max, rto_initial positive")
-        if self.mss is not None and self.mss < 64:
-            raise ValueError("mss must leave room for text beside 40 octets of options: at least 64")
-        if self.receive_buffer < 1 or self.send_buffer < 1:
-            raise ValueError("buffers hold at least one octet")
-        if isinstance(self.congestion, str) and self.congestion not in CONTROLLERS:
-            raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
+        if self.mss is not None and not 64 <= self.mss <= 65535:
+            raise ValueError("mss is 64 (room for text beside 40 octets of options) to 65535")
+        if self.receive_buffer < 1 or self.send_buffer < 1 or self.receive_buffer > LARGEST_BUFFER:
+            raise ValueError(
+                f"send_buffer and receive_buffer hold at least 1 octet, receive_buffer at most {LARGEST_BUFFER}"
+            )
         low, high = self.port_range
         if not 1 <= low <= high <= 65535:
             raise ValueError("port_range is (low, high), 1 to 65535")

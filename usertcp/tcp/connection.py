@@ -91,14 +91,14 @@ class Connection:
           How many octets were taken, 0 to len(data): what fits into Config.send_buffer. After 0, wait for `writable`.
 
         Raises:
-          ConnectionClosing: after `close`.
+          ConnectionClosing: after `close`, also once the connection has ended well.
           TcpError: the connection has ended, in this error; ConnectionDoesNotExist without one.
           ValueError: in LISTEN, and the remote socket is unspecified.
 
         Nothing is transmitted before `output`.
         """
         tcb = self.tcb
-        if tcb.state is State.CLOSED:
+        if tcb.state is State.CLOSED and (tcb.error or tcb.snd.fin is None):
             raise tcb.error or ConnectionDoesNotExist()
         if tcb.state not in SENDING or tcb.close_queued:
             raise ConnectionClosing()
@@ -131,8 +131,7 @@ class Connection:
 
         Args:
           receive: False if the user will not RECEIVE any more either. Text that is unread or still to come is then
-          answered by a
-            RST, for it is lost (3.6.1, SHLD-3), and FIN-WAIT-2 is bounded.
+            answered by a RST, for it is lost (3.6.1, SHLD-3), and FIN-WAIT-2 is bounded.
         """
         tcb = self.tcb
         if not receive and tcb.user_reads:
@@ -189,7 +188,7 @@ class Connection:
         if hard:
             tcb.abort(Event.TIMEOUT, HostUnreachable(text), now)
         else:
-            tcb.soft_error = text
+            tcb.icmp_error = text
 
     def timeouts(self, now: float) -> None:
         """Run what has expired (3.10.8)."""

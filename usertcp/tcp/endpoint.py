@@ -107,6 +107,9 @@ class Endpoint:
         self._ports = PortChooser(secret, *config.port_range)
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._origins: dict[Connection, Listener] = {}
+        """Which listener a half-open connection came from."""
+        self._set_aside: dict[Connection, Connection] = {}
+        """The incarnation in TIME-WAIT whose place a half-open one has taken."""
         self._touched: dict[Connection, None] = {}
         self._replies: list[tuple[Flow, Segment]] = []
         self._heap: list[tuple[float, int, Connection]] = []
@@ -223,6 +226,8 @@ class Endpoint:
                 listener.handshake_ended(conn)
             if conn.state in GONE and self.connections.get(flow) is conn:
                 del self.connections[flow]
+            if conn.state is not State.SYN_RECEIVED and (old := self._set_aside.pop(conn, None)) is not None:
+                self._decide(old, conn, now)
         for conn in touched:
             conn.on_change()
         return out
@@ -273,8 +278,6 @@ class Endpoint:
             return
         iss = isn(self._secret, flow, now)
         if old is not None:
-            old.tcb.enter(Event.RCV_SYN, now)
-            self.touch(old)
             iss = time_wait.next_iss(old.tcb, iss)
         conn = self._connection(flow, listener.config, iss)
         conn.open(now, passive=True)
@@ -284,6 +287,19 @@ class Endpoint:
             self.connections[flow] = conn
             self._origins[conn] = listener
             listener.add(conn)
+            if old is not None:
+                self._set_aside[conn] = old
+
+    def _decide(self, old: Connection, new: Connection, now: float) -> None:
+        """The handshake of a new incarnation has ended. If its SYN was an old duplicate after all, TIME-WAIT goes on
+        (RFC 9293, 3.6.1, MAY-2, condition 2)."""
+        if old.state is not State.TIME_WAIT:
+            return  # its 2 MSL have passed meanwhile
+        if new.state in GONE:
+            self.connections[old.flow] = old
+        else:
+            old.tcb.enter(Event.RCV_SYN, now)
+            old.on_change()
 
     def _arrives_in_closed(self, flow: Flow, seg: Segment, now: float) -> None:
         """RFC 9293, 3.10.7.1."""

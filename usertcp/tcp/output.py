@@ -6,7 +6,7 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import cwnd_validation, pacing, persist, timestamps, window
+from usertcp.tcp import cwnd_validation, pacing, persist, selective_ack, timestamps, window
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -33,6 +33,7 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
             probe(tcb, now, out)
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
+        rescue(tcb, now, out)
         cwnd_validation.note_use(tcb)
         arm_timers(tcb, now)
     tcb.probe_owed = False
@@ -50,20 +51,18 @@ def acceptable_seq(tcb: Tcb) -> int:
 
 
 def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
-    """Send the lost octets again: one segment at once in fast recovery, else as the congestion window allows, and
-    always within the peer's window, which may have shrunk (RFC 9293, 3.8.6, SHLD-16). A SYN is bound by no window."""
+    """Send the lost octets again, as recovery and the congestion window allow, and always within the peer's window,
+    which may have shrunk (RFC 9293, 3.8.6, SHLD-16). A SYN is bound by no window."""
     snd, recovery = tcb.snd, tcb.recovery
-    while recovery.lost_octets:
-        syn = recovery.lost == snd.iss
-        limit = snd.iss + 1 if syn else snd.una + snd.wnd
-        within = recovery.fast or recovery.room(tcb.congestion.cwnd, tcb.flight_size) > 0
-        if recovery.lost >= limit or not (syn or within):
+    while (lost := recovery.next_lost(snd.nxt)) is not None:
+        syn = lost[0] == snd.iss
+        limit = snd.iss + 1 if syn else resend_limit(tcb, lost[1])
+        if lost[0] >= limit or not (syn or recovery.may_resend(tcb.congestion.cwnd, tcb.flight_size)):
             return
         if pacing.must_wait(tcb, now):
             return
         tcb.counters["segments retransmitted"] += 1
-        out.append(segment_at(tcb, recovery.lost, limit, now))
-        recovery.on_resent(recovery.lost + out[-1].len)
+        out.append(segment_at(tcb, lost[0], limit, now))
 
 
 def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
@@ -90,17 +89,32 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
         out.append(segment_at(tcb, snd.nxt, snd.una + snd.wnd, now))
 
 
+def resend_limit(tcb: Tcb, end: int) -> int:
+    """Where a segment must end that sends lost octets again, *end* being the end of these. If they are the last in
+    flight, new ones may join them."""
+    edge = tcb.snd.una + tcb.snd.wnd
+    return min(end, edge) if end < tcb.snd.nxt else edge
+
+
+def rescue(tcb: Tcb, now: float, out: list[Segment]) -> None:
+    """In fast recovery with nothing else to send, use the room for what may be lost."""
+    snd, recovery = tcb.snd, tcb.recovery
+    while recovery.fast and snd.nxt == tcb.end and not recovery.lost_octets:
+        room = recovery.room(tcb.congestion.cwnd, tcb.flight_size)
+        if room <= 0 or not recovery.out_of_data(snd.una, snd.nxt, tcb.smss):
+            return
+        retransmit(tcb, now, out)
+
+
 def probe(tcb: Tcb, now: float, out: list[Segment]) -> None:
     """Send one octet into a closed window, or into an open one what the silly-window rules held back (3.8.6.1,
     3.8.6.2.1)."""
     snd, recovery = tcb.snd, tcb.recovery
-    position = recovery.lost if recovery.lost_octets else snd.nxt
-    out.append(segment_at(tcb, position, max(snd.una + snd.wnd, position + 1), now))
-    if snd.wnd:
-        recovery.on_resent(position + out[-1].len)
-    else:
+    position, end = recovery.next_lost(snd.nxt) or (snd.nxt, snd.nxt)
+    out.append(segment_at(tcb, position, max(resend_limit(tcb, end), position + 1), now))
+    if not snd.wnd:
         tcb.counters["window probes"] += 1
-        recovery.on_probe(snd.una, snd.nxt)
+        recovery.take_for_lost(snd.una, snd.nxt)  # a probe does not count as in flight: the peer may well drop it
 
 
 def restart_after_idle(tcb: Tcb, now: float) -> None:
@@ -138,13 +152,8 @@ def full_size(tcb: Tcb) -> int:
 
 
 def sack_octets(tcb: Tcb) -> int:
-    blocks = min(tcb.receive_buffer.holes, sack_blocks_max(tcb)) if tcb.sack_permitted else 0
+    blocks = selective_ack.count(tcb)
     return 4 + 8 * blocks if blocks else 0
-
-
-def sack_blocks_max(tcb: Tcb) -> int:
-    """40 octets of options hold four blocks, or three beside timestamps (RFC 2018, 3)."""
-    return 3 if tcb.timestamps.enabled else 4
 
 
 def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
@@ -167,6 +176,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
             flags |= FIN
         seg = segment(tcb, position, flags, data, now)
     snd.nxt = max(snd.nxt, position + seg.len)
+    tcb.began = min(tcb.began, now)
     if again:
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
         tcb.deliveries.on_resent(snd.nxt)
@@ -174,6 +184,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
         tcb.deliveries.on_sent(snd.nxt, now)
         if tcb.timed is None:
             tcb.timed = (snd.nxt, now)
+    tcb.recovery.on_sent(position, position + seg.len, now)
     tcb.last_sent = now
     pacing.charge(tcb, len(seg.data), now)
     return seg
@@ -223,7 +234,5 @@ def syn_options(tcb: Tcb, now: float) -> Options:
 
 def ordinary_options(tcb: Tcb, now: float) -> Options:
     stamps = timestamps.option(tcb, now)
-    blocks: tuple[tuple[int, int], ...] = ()
-    if tcb.sack_permitted and tcb.receive_buffer.holes:
-        blocks = tuple((wrap(a), wrap(b)) for a, b in tcb.receive_buffer.sack_blocks(sack_blocks_max(tcb)))
+    blocks = selective_ack.write(tcb)
     return Options(timestamps=stamps, sack=blocks) if stamps or blocks else NO_OPTIONS

@@ -53,6 +53,15 @@ class ReceiveBuffer:
         """The first *n* ranges to report (RFC 2018, 4): that of the latest arrival first, then backwards in time."""
         return tuple(islice(reversed(self._rights.items()), n))
 
+    def overlap(self, left: int, right: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """The first part of [left, right) that is here already and out of order, and the range it is in."""
+        first = max(bisect_right(self._lefts, left) - 1, 0)
+        for begin in self._lefts[first : first + 2]:
+            end = self._rights[begin]
+            if max(left, begin) < min(right, end):
+                return (max(left, begin), min(right, end)), (begin, end)
+        return None
+
     def write(self, position: int, data: bytes | memoryview) -> bool:
         """Store *data*, whose first octet has this position.
 

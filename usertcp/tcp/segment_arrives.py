@@ -6,7 +6,7 @@ reason. CLOSED, where there is no TCB, is `reset.answer`."""
 from __future__ import annotations
 
 from usertcp.errors import ConnectionAborted, ConnectionRefused, ConnectionReset
-from usertcp.tcp import acknowledgment, challenge_ack, delayed_ack, negotiation, reset, timestamps
+from usertcp.tcp import acknowledgment, challenge_ack, delayed_ack, negotiation, reset, selective_ack, timestamps
 from usertcp.tcp.segment import ACK, FIN, RST, SYN, Segment
 from usertcp.tcp.state import Event, State
 from usertcp.tcp.tcb import Discard, Tcb
@@ -81,7 +81,7 @@ def in_syn_sent(tcb: Tcb, seg: Segment, now: float) -> None:
     else:
         hold(tcb, seg)
         tcb.enter(Event.RCV_SYN, now)
-        tcb.recovery.on_timeout(snd.iss, snd.nxt)  # the SYN,ACK that is due carries our SYN once more
+        tcb.recovery.take_for_lost(snd.iss, snd.nxt)  # the SYN,ACK that is due carries our SYN once more
 
 
 def describe(tcb: Tcb) -> str:
@@ -147,7 +147,7 @@ def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
 def same_syn_again(tcb: Tcb) -> None:
     """Our SYN,ACK was lost. A bare acknowledgment, as for other old segments, would mean nothing to a peer in SYN-SENT;
     so the SYN,ACK is sent again. Text that came with the SYN is held already."""
-    tcb.recovery.on_timeout(tcb.snd.iss, tcb.snd.nxt)
+    tcb.recovery.take_for_lost(tcb.snd.iss, tcb.snd.nxt)
     raise Discard("the same SYN again")
 
 
@@ -163,6 +163,7 @@ def refuse(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.timers.time_wait = now + 2 * tcb.config.msl
         tcb.ack_now = True
         raise Discard("the same FIN again: acknowledged, 2 MSL begin anew")
+    selective_ack.notice(tcb, seg.seq, seg.data)
     challenge_ack.answer(tcb, seg, now)
     raise Discard("outside the receive window")
 
@@ -246,6 +247,7 @@ def seventh_process_segment_text(tcb: Tcb, seg: Segment, now: float) -> None:
     text = seg.data if end <= right else seg.data[: max(right - begin, 0)]
     if len(text) < len(seg.data):
         tcb.ack_now = True  # not all of it was taken: the peer should know where the window ends
+    selective_ack.notice(tcb, begin, text)
     if not text or begin + len(text) <= rcv.nxt:
         return
     if not tcb.user_reads:

@@ -12,11 +12,12 @@ from usertcp.tcp.congestion import CongestionControl, controller
 from usertcp.tcp.congestion.delivery import Deliveries
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
 from usertcp.tcp.reassembly import ReceiveBuffer
+from usertcp.tcp.recovery import LossRecovery, Span
 from usertcp.tcp.recovery.new_reno import NewReno
 from usertcp.tcp.recovery.rtt import RttEstimator
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.tcp.send_buffer import SendBuffer
-from usertcp.tcp.state import TRANSITIONS, Event, State
+from usertcp.tcp.state import SYNCHRONIZED, TRANSITIONS, Event, State
 
 TOLD_OF_ABORT = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT})
 """States in which ABORT sends a RST (RFC 9293, 3.10.5): those with something that the peer would wait for in vain."""
@@ -36,7 +37,7 @@ class SendSequence:
     iss: int
     una: int
     nxt: int
-    """Only grows: what is to be sent again, `NewReno` says."""
+    """Only grows: what is to be sent again, `recovery` says."""
     wnd: int = 0
     wl1: int = 0
     wl2: int = 0
@@ -62,6 +63,8 @@ class ReceiveSequence:
     """Last.ACK.sent (RFC 7323, 4.3)."""
     mss: int = 536
     """The MSS that we announced."""
+    full: int = 536
+    """RMSS as far as we know (3.8.6.3): the default, or the largest text that came in a segment so far."""
     scale: int = 0
     """Rcv.Wind.Shift."""
     fin: int | None = None
@@ -131,6 +134,7 @@ class Tcb:
 
     __slots__ = (
         "ack_now",
+        "began",
         "challenge_acks",
         "close_queued",
         "config",
@@ -138,9 +142,11 @@ class Tcb:
         "counters",
         "cwnd_used",
         "deliveries",
+        "duplicate",
         "error",
         "flow",
         "held",
+        "icmp_error",
         "last_sent",
         "passive",
         "probe_owed",
@@ -156,7 +162,6 @@ class Tcb:
         "sack_permitted",
         "send_buffer",
         "snd",
-        "soft_error",
         "state",
         "timed",
         "timers",
@@ -181,7 +186,8 @@ class Tcb:
         self.send_buffer = SendBuffer(iss + 1, config.send_buffer)
         self.receive_buffer = ReceiveBuffer(0)
         self.rtt = RttEstimator(config.rto_initial, config.rto_min, config.rto_max)
-        self.recovery = NewReno()
+        self.recovery: LossRecovery = NewReno()
+        """Until the handshake is done; then what both ends can."""
         self.congestion: CongestionControl = controller(config.congestion)(mss, mss)
         self.deliveries = Deliveries()
         self.release_at = -inf
@@ -191,6 +197,8 @@ class Tcb:
         self.timestamps = TimestampState(timestamp_offset)
         self.sack_permitted = False
         """Both ends offered it."""
+        self.duplicate: Span | None = None
+        """Octets that arrived once more, to be reported with the next acknowledgment (RFC 2883)."""
         self.window_scaling = False
         """Both ends offered it."""
         self.timed: tuple[int, float] | None = None
@@ -201,6 +209,8 @@ class Tcb:
         """Zero-window probes since the window closed."""
         self.probe_owed = False
         """The persist timer expired: something goes out with the next output, whatever the window."""
+        self.began = inf
+        """When our SYN was first sent."""
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False
@@ -218,7 +228,8 @@ class Tcb:
         self.challenge_acks = (0, -inf)
         """(how many, since when) in the current second."""
         self.error: TcpError | None = None
-        self.soft_error: str | None = None
+        self.icmp_error: str | None = None
+        """The last ICMP error about something in flight that did not end the connection."""
         self.counters: Counter[str] = Counter()
 
     # Predicates
@@ -247,6 +258,15 @@ class Tcb:
         """Octets of text in a full-sized segment (RFC 5681, 2): the effective MSS without the timestamps that each
         one carries."""
         return self.snd.mss - (TIMESTAMPS_OCTETS if self.timestamps.enabled else 0)
+
+    @property
+    def soft_error(self) -> str | None:
+        """Signs of trouble that did not end the connection, until the peer acknowledges something again
+        (RFC 9293, 3.9.1.8, MUST-47, SHLD-9, SHLD-25)."""
+        signs = [self.icmp_error] if self.icmp_error else []
+        if self.retransmissions >= self.config.r1:
+            signs.append(f"no answer after {self.retransmissions} retransmissions")
+        return "; ".join(signs) or None
 
     # Changes
 
@@ -283,8 +303,13 @@ class Tcb:
         self.enter(event, now)
 
     def abort(self, event: Event, error: TcpError, now: float) -> None:
-        """End the connection in an error, and tell the peer by a RST if there is a peer to tell (RFC 9293, 3.10.5)."""
-        self.reset_owed = self.state in TOLD_OF_ABORT
+        """End the connection in an error, and tell the peer by a RST if there is a peer to tell (RFC 9293, 3.10.5).
+
+        In CLOSING and LAST-ACK there is only if something is lost with the connection: text of ours that was not
+        acknowledged, or of the peer's that was not read.
+        """
+        lost = self.send_buffer or self.receive_buffer.readable
+        self.reset_owed = self.state in TOLD_OF_ABORT or bool(lost and self.state in SYNCHRONIZED)
         self.fail(event, error, now)
 
     def discarded(self, seg: Segment, reason: str, now: float) -> None:

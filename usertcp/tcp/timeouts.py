@@ -31,12 +31,10 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     tcb.counters["retransmission timeouts"] += 1
     tcb.rtt.back_off()
     tcb.timed = None
-    if tcb.retransmissions >= tcb.config.r1:
-        tcb.soft_error = f"no answer after {tcb.retransmissions} retransmissions"
     if tcb.syn_acked:
         tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
         tcb.congestion_changed("timeout", now)
-    tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt)
+    tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt, now)
 
 
 def persist_timeout(tcb: Tcb, now: float) -> None:
@@ -54,7 +52,7 @@ def pacing_timeout(tcb: Tcb, now: float) -> None:
 
 def user_timeout(tcb: Tcb, now: float) -> None:
     """The user has waited long enough. The peer, if there is one, is told by a RST (RFC 9293, 3.8.3, R2)."""
-    what = tcb.soft_error if tcb.retransmissions and tcb.soft_error else "no acknowledgment in time"
+    what = tcb.soft_error or "no acknowledgment in time"
     tcb.abort(Event.TIMEOUT, ConnectionTimedOut(what), now)
 
 

@@ -1,2 +1,73 @@
 """WHAT is sent again, and WHEN: round-trip times and loss recovery. How much may be in flight is
 `usertcp.tcp.congestion`'s."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+Span = tuple[int, int]
+"""Positions [left, right)."""
+
+
+class LossRecovery(Protocol):
+    """Answers which octets are to be sent again. When they go out, `output.py` decides, and asks it for room.
+
+    It knows positions and times and no TCB. *una* and *nxt* are SND.UNA and SND.NXT as they are after the event.
+    """
+
+    fast: bool
+    """In fast recovery: a loss was found without the retransmission timer, and the congestion window was reduced."""
+
+    @property
+    def lost_octets(self) -> int:
+        """Octets in flight that are taken for lost and were not sent again yet."""
+
+    def next_lost(self, nxt: int) -> Span | None:
+        """What to send again first: where it begins, and where the segment must end at the latest."""
+
+    def room(self, cwnd: int, flight_size: int) -> int:
+        """How many octets the congestion window lets out now. Negative if it has shrunk below what is in flight."""
+
+    def may_resend(self, cwnd: int, flight_size: int) -> bool:
+        """May `next_lost` go out now? A segment of it goes out whole even if there is room for a part only."""
+
+    def on_sent(self, left: int, right: int, now: float) -> None:
+        """These octets have gone out, for the first time or again."""
+
+    def on_ack(self, una: int, nxt: int, acked: int, smss: int) -> bool:
+        """*acked* octets were newly acknowledged, up to *una*.
+
+        Returns:
+          True if fast recovery ends with it.
+        """
+
+    def detect_loss(self, una: int, nxt: int, smss: int, news: News, now: float) -> bool:
+        """Look for losses after an ACK, whether `on_ack` was called for it or not.
+
+        Returns:
+          True if fast recovery begins: the congestion window is to be reduced.
+        """
+
+    def out_of_data(self, una: int, nxt: int, smss: int) -> bool:
+        """There is room, but nothing is known to be lost and nothing new to be sent. Says whether now something is
+        taken for lost."""
+
+    def on_timeout(self, una: int, nxt: int, now: float) -> None:
+        """The retransmission timer expired."""
+
+    def take_for_lost(self, una: int, nxt: int) -> None:
+        """Everything in flight is to be sent again, for another reason than a timeout."""
+
+
+class News:
+    """What an ACK says beside SEG.ACK."""
+
+    __slots__ = ("blocks", "dsack", "duplicate")
+
+    def __init__(self, duplicate: bool, blocks: list[Span], dsack: Span | None) -> None:
+        self.duplicate = duplicate
+        """It is a duplicate ACK by the conditions of RFC 5681, 2."""
+        self.blocks = blocks
+        """Its SACK blocks that can be true (RFC 2018), all beyond SND.UNA."""
+        self.dsack = dsack
+        """What the peer has got twice (RFC 2883)."""

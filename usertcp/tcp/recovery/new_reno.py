@@ -5,6 +5,8 @@ Octets and positions only. It knows which octets are lost, not when they go out:
 
 from __future__ import annotations
 
+from usertcp.tcp.recovery import News, Span
+
 DUPLICATE_ACKS = 3
 """RFC 5681, 3.2."""
 
@@ -14,12 +16,12 @@ class NewReno:
 
     __slots__ = ("duplicates", "fast", "inflation", "lost", "lost_end", "recover")
 
-    def __init__(self) -> None:
+    def __init__(self, recover: int = -1) -> None:
         self.duplicates = 0
         """Duplicate ACKs in a row."""
         self.fast = False
         """In fast recovery."""
-        self.recover = -1
+        self.recover = recover
         """What fast recovery must see acknowledged; no new one starts before (RFC 6582, 3.2, step 2 and 4). -1: none
         yet."""
         self.inflation = 0
@@ -30,39 +32,29 @@ class NewReno:
     def lost_octets(self) -> int:
         return self.lost_end - self.lost
 
+    def next_lost(self, nxt: int) -> Span | None:
+        """Nothing is known of what lies behind the lost octets: a segment may reach beyond them, so that small ones
+        are joined."""
+        return (self.lost, nxt) if self.lost < self.lost_end else None
+
     def room(self, cwnd: int, flight_size: int) -> int:
-        """How many octets the congestion window lets out now. Negative if it has shrunk below what is in flight."""
         return cwnd + self.inflation - (flight_size - self.lost_octets)
 
-    def on_duplicate_ack(self, una: int, nxt: int, smss: int) -> bool:
-        """One more ACK of *una* that brings nothing else.
+    def may_resend(self, cwnd: int, flight_size: int) -> bool:
+        """In fast recovery one segment at once (RFC 5681, 3.2, step 3), else as the congestion window allows."""
+        return self.fast or self.room(cwnd, flight_size) > 0
 
-        Returns:
-          True if fast recovery begins with it: the first segment is lost, the congestion window is to be reduced.
-        """
-        self.duplicates += 1
-        if self.fast:
-            self.inflation += smss
-            return False
-        if self.duplicates != DUPLICATE_ACKS or una <= self.recover:
-            return False
-        self.fast = True
-        self.recover = nxt
-        self.inflation = DUPLICATE_ACKS * smss
-        self.lost, self.lost_end = una, min(una + smss, nxt)
-        return True
+    def on_sent(self, left: int, right: int, now: float) -> None:
+        if left <= self.lost:
+            self.lost = min(max(self.lost, right), self.lost_end)
 
     def on_ack(self, una: int, nxt: int, acked: int, smss: int) -> bool:
-        """*acked* octets were newly acknowledged, up to *una*.
-
-        Returns:
-          True if fast recovery ends with it. A partial ACK does not end it: the next segment is lost too (RFC 6582,
-          3.2, step 3).
-        """
+        """A partial ACK does not end fast recovery: the next segment is lost too (RFC 6582, 3.2, step 3)."""
         self.duplicates = 0
         self.lost = max(self.lost, una)
         self.lost_end = max(self.lost_end, self.lost)
         if not self.fast:
+            self.inflation = 0
             return False
         if una >= self.recover:
             self.fast = False
@@ -72,17 +64,35 @@ class NewReno:
         self.lost, self.lost_end = una, min(una + smss, nxt)
         return False
 
-    def on_timeout(self, una: int, nxt: int) -> None:
+    def detect_loss(self, una: int, nxt: int, smss: int, news: News, now: float) -> bool:
+        """Count a duplicate ACK. The first two let a segment each out beyond the congestion window (RFC 3042, 2), so
+        that there can be a third; with that one the first segment is lost, and fast recovery begins."""
+        if not news.duplicate:
+            return False
+        self.duplicates += 1
+        if self.fast:
+            self.inflation += smss
+            return False
+        if una <= self.recover or self.duplicates > DUPLICATE_ACKS:
+            return False
+        self.inflation = self.duplicates * smss
+        if self.duplicates < DUPLICATE_ACKS:
+            return False
+        self.fast = True
+        self.recover = nxt
+        self.lost, self.lost_end = una, min(una + smss, nxt)
+        return True
+
+    def out_of_data(self, una: int, nxt: int, smss: int) -> bool:
+        """Without SACK there is nothing to guess by."""
+        return False
+
+    def on_timeout(self, una: int, nxt: int, now: float) -> None:
         """Everything in flight is taken for lost; duplicate ACKs of it start nothing (RFC 6582, 4)."""
         self.fast = False
         self.duplicates = self.inflation = 0
         self.recover = nxt
         self.lost, self.lost_end = una, nxt
 
-    def on_probe(self, una: int, nxt: int) -> None:
-        """A probe of a closed window does not count as in flight: the peer may well drop it."""
+    def take_for_lost(self, una: int, nxt: int) -> None:
         self.lost, self.lost_end = una, nxt
-
-    def on_resent(self, end: int) -> None:
-        """The lost octets up to *end* are in flight again."""
-        self.lost = min(max(self.lost, end), self.lost_end)

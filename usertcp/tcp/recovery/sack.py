@@ -1,0 +1,128 @@
+"""Loss recovery by selective acknowledgments (RFC 6675), in octets.
+
+The scoreboard says what is lost; this is when fast recovery begins and ends, and what may go out meanwhile.
+"""
+
+from __future__ import annotations
+
+from usertcp.tcp.recovery import News, Span
+from usertcp.tcp.recovery.prr import ProportionalRateReduction
+from usertcp.tcp.recovery.scoreboard import Scoreboard
+
+
+class Sack:
+    """Each octet in flight is known to have arrived, to be lost, or neither; so cwnd needs no inflation, and limited
+    transmit (RFC 3042) comes by itself: each SACK takes octets out of the pipe."""
+
+    __slots__ = ("at_once", "delivered", "edge", "fast", "proportional", "prr", "recover", "rescued", "scoreboard")
+
+    def __init__(self, recover: int, *, proportional: bool = True) -> None:
+        """*recover*: what is acknowledged already. *proportional*: reduce the rate by RFC 6937, not at once."""
+        self.scoreboard = Scoreboard()
+        self.fast = False
+        self.at_once = False
+        """The first retransmission of fast recovery waits for no room (RFC 6675, 5, step 4.3)."""
+        self.recover = recover
+        """RecoveryPoint: fast recovery ends when it is acknowledged, and no new one begins before."""
+        self.edge = recover
+        """What lies below has been judged: it is lost, or was, and has been sent again (HighRxt). It only grows."""
+        self.proportional = proportional
+        self.prr: ProportionalRateReduction | None = None
+        """In fast recovery."""
+        self.delivered = 0
+        """Octets that the ACK in hand has acknowledged and that were not SACKed before."""
+        self.rescued = False
+        """The one rescue retransmission of this fast recovery is spent."""
+
+    @property
+    def lost_octets(self) -> int:
+        return self.scoreboard.lost.octets
+
+    def next_lost(self, nxt: int) -> Span | None:
+        """The leftmost lost octets (RFC 6675, 4, NextSeg, rule 1)."""
+        lost = self.scoreboard.lost
+        return lost[0] if lost else None
+
+    def room(self, cwnd: int, flight_size: int) -> int:
+        pipe = self.scoreboard.pipe(flight_size)
+        return self.prr.room(cwnd, pipe) if self.prr is not None else cwnd - pipe
+
+    def may_resend(self, cwnd: int, flight_size: int) -> bool:
+        return self.room(cwnd, flight_size) > 0 or self.at_once
+
+    def on_sent(self, left: int, right: int, now: float) -> None:
+        if self.prr is not None:
+            self.prr.on_sent(right - left)
+        if self.lost_octets:
+            self.at_once = False
+            self.scoreboard.lost.remove(left, right)
+
+    def on_ack(self, una: int, nxt: int, acked: int, smss: int) -> bool:
+        self.delivered = octets(self.scoreboard.acknowledge(una - acked, una))
+        if not self.fast or una < self.recover:
+            return False
+        self._leave()
+        return True
+
+    def detect_loss(self, una: int, nxt: int, smss: int, news: News, now: float) -> bool:
+        """Fast recovery begins with the first loss (RFC 6675, 5, step 2), but for what was in flight at the last one:
+        that is the same congestion (5.1)."""
+        delivered, self.delivered = self.delivered + octets(self.scoreboard.sack(news.blocks)), 0
+        found = self._judge(una, smss)
+        begins = found and not self.fast and una >= self.recover
+        if begins:
+            self._enter(una, nxt, smss)
+        if self.prr is not None:
+            self.prr.on_ack(delivered)
+        return begins
+
+    def out_of_data(self, una: int, nxt: int, smss: int) -> bool:
+        """In fast recovery, take for lost what the SACKs leave open: first what lies below the highest of them, then,
+        once, the last octets in flight, which nothing behind them can prove lost (RFC 6675, 4, NextSeg, rules 3 and
+        4)."""
+        board = self.scoreboard
+        if not self.fast or not board.sacked:
+            return False
+        gaps = board.sacked.gaps(max(self.edge, una), max(self.edge, board.sacked[-1][1]))
+        if gaps:
+            self.edge = min(gaps[0][1], gaps[0][0] + smss)
+            return board.lose(gaps[0][0], self.edge)
+        if self.rescued:
+            return False
+        self.rescued = True
+        return board.lose(max(nxt - smss, board.sacked[-1][1]), nxt)
+
+    def on_timeout(self, una: int, nxt: int, now: float) -> None:
+        """Everything is taken for lost, and fast recovery is over (RFC 6675, 5.1)."""
+        self._leave()
+        self.recover = nxt
+        self.take_for_lost(una, nxt)
+
+    def take_for_lost(self, una: int, nxt: int) -> None:
+        self.scoreboard.lose_all(una, nxt)
+        self.edge = nxt
+
+    def _enter(self, una: int, nxt: int, smss: int) -> None:
+        self.fast = self.at_once = True
+        self.recover = nxt
+        self.rescued = False
+        if self.proportional:
+            self.prr = ProportionalRateReduction(nxt - una, smss)
+
+    def _leave(self) -> None:
+        self.fast = self.at_once = False
+        self.prr = None
+
+    def _judge(self, una: int, smss: int) -> bool:
+        """Take for lost what the SACKs above prove lost; say whether there is any. What was sent again is given up by
+        the timeout only."""
+        edge = self.scoreboard.loss_edge(smss)
+        begin = max(una, self.edge)
+        if edge is None or edge <= begin:
+            return False
+        self.edge = edge
+        return self.scoreboard.lose(begin, edge)
+
+
+def octets(spans: list[Span]) -> int:
+    return sum(right - left for left, right in spans)

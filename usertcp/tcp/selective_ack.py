@@ -1,0 +1,70 @@
+"""The SACK option of our acknowledgments, and of the peer's (RFC 2018; RFC 2883)."""
+
+from __future__ import annotations
+
+from usertcp.tcp.recovery import News, Span
+from usertcp.tcp.segment import Segment
+from usertcp.tcp.sequence import unwrap, wrap
+from usertcp.tcp.tcb import Tcb
+
+NOTHING = News(duplicate=False, blocks=[], dsack=None)
+BLOCKS = 4
+"""As many fit into 40 octets of options, or one less beside timestamps (RFC 2018, 3)."""
+
+
+def notice(tcb: Tcb, begin: int, text: bytes) -> None:
+    """Some text arrives: if octets of it are here already, the next acknowledgment reports the first run of them (RFC
+    2883, 4)."""
+    if not (tcb.sack_permitted and tcb.config.dsack and text):
+        return
+    end, nxt = begin + len(text), tcb.rcv.nxt
+    if begin < nxt:
+        oldest = nxt - max(tcb.config.receive_buffer, 1 << 16)
+        tcb.duplicate = (begin, min(end, nxt)) if begin >= oldest else None
+    elif (found := tcb.receive_buffer.overlap(begin, end)) is not None:
+        tcb.duplicate = found[0]
+
+
+def count(tcb: Tcb) -> int:
+    """How many blocks the next segment carries."""
+    if not tcb.sack_permitted:
+        return 0
+    blocks = tcb.receive_buffer.holes + (tcb.duplicate is not None)
+    return min(blocks, BLOCKS - tcb.timestamps.enabled)
+
+
+def write(tcb: Tcb) -> tuple[Span, ...]:
+    """The blocks of the segment that is being built: what arrived twice and the range around it (RFC 2883, 4), then
+    the ranges, that of the latest arrival first (RFC 2018, 4)."""
+    n = count(tcb)
+    if not n:
+        return ()
+    blocks = tcb.receive_buffer.sack_blocks(n)
+    if tcb.duplicate is not None:
+        around = tcb.receive_buffer.overlap(*tcb.duplicate)
+        rest = [block for block in blocks if around is None or block != around[1]]
+        blocks = (tcb.duplicate, *([around[1]] if around else []), *rest)[:n]
+        tcb.duplicate = None
+    return tuple((wrap(left), wrap(right)) for left, right in blocks)
+
+
+def read(tcb: Tcb, seg: Segment, duplicate: bool) -> News:
+    """The peer's blocks, as positions; those that cannot be true are left out. The first may report what arrived twice:
+    it lies below SEG.ACK, or within the second (RFC 2883, 5)."""
+    if not (tcb.sack_permitted and seg.options.sack):
+        return News(duplicate, [], None) if duplicate else NOTHING
+    snd = tcb.snd
+    spans = [(unwrap(left, snd.una), unwrap(right, snd.una)) for left, right in seg.options.sack[:BLOCKS]]
+    spans = [(left, right) for left, right in spans if snd.iss < left < right <= snd.nxt]
+    dsack = None
+    if spans and (spans[0][1] <= seg.ack or (len(spans) > 1 and within(spans[0], spans[1]))):
+        dsack = spans.pop(0)
+        if dsack[0] < snd.una - snd.max_wnd:
+            dsack = None  # older than anything we may still have sent again
+        else:
+            tcb.counters["segments that arrived twice"] += 1
+    return News(duplicate, [span for span in spans if span[0] > snd.una], dsack)
+
+
+def within(inner: Span, outer: Span) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
