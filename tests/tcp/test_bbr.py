@@ -65,6 +65,15 @@ def test_random_loss_does_not_slow_it_down() -> None:
     assert bbr > 2 * cubic
 
 
+def test_a_queue_that_startup_overflows_does_not_keep_it_there() -> None:
+    """The round trips of retransmissions count too, so it sees that the rate does not grow any more."""
+    flow = bulk(queue=20).run(3.0)
+    assert flow.path.dropped > 50
+    flow.path.dropped = 0
+    assert segments(flow, 2.0) > 980
+    assert flow.path.dropped == 0
+
+
 def test_it_follows_a_path_that_becomes_slower_and_faster() -> None:
     flow = bulk().run(1.5)
     flow.path.rate = 500

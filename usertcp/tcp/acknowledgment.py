@@ -34,8 +34,9 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     measure(tcb, seg, now)
     snd.una = seg.ack
     tcb.send_buffer.release(seg.ack)
+    recovered = tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss)
     learn(tcb, acked, now)
-    if tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss):
+    if recovered:
         tcb.congestion.on_recovered(tcb.flight_size, now)
         tcb.congestion_changed("recovered", now)
     elif handshake:
@@ -53,15 +54,22 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
 
 def learn(tcb: Tcb, acked: int, now: float) -> None:
     """Show the congestion control what the path has shown, in recovery too."""
+    arrived(tcb, now)
     delivery = tcb.deliveries.on_ack(tcb.snd.una, acked, now)
     if delivery is None:
         return
     cwnd = tcb.congestion.cwnd
     if delivery.rtt is not None:
         tcb.congestion.on_rtt(delivery.rtt, tcb.rtt.srtt or delivery.rtt, now)
-    tcb.congestion.on_delivery(delivery, tcb.flight_size, now)
+    in_network = tcb.flight_size - tcb.recovery.sacked_octets - tcb.recovery.lost_octets
+    tcb.congestion.on_delivery(delivery, in_network, now)
     if tcb.congestion.cwnd != cwnd:
         tcb.congestion_changed("ack", now)
+
+
+def arrived(tcb: Tcb, now: float) -> None:
+    """Count what has arrived."""
+    tcb.deliveries.on_arrival(tcb.snd.una - tcb.snd.iss + tcb.recovery.sacked_octets, now)
 
 
 def start_recovery(tcb: Tcb) -> None:
@@ -138,7 +146,9 @@ def detect_loss(tcb: Tcb, seg: Segment, duplicate: bool, now: float) -> None:
     (RFC 3042, 2)."""
     tcb.counters["duplicate ACKs in"] += duplicate
     news = selective_ack.read(tcb, seg, duplicate)
-    if tcb.recovery.detect_loss(tcb.snd.una, tcb.snd.nxt, tcb.smss, news, now):
+    begins = tcb.recovery.detect_loss(tcb.snd.una, tcb.snd.nxt, tcb.smss, news, now)
+    arrived(tcb, now)
+    if begins:
         tcb.counters["fast retransmits"] += 1
         tcb.congestion.on_loss(min(tcb.flight_size, tcb.congestion.cwnd), now)
         tcb.congestion_changed("loss", now)

@@ -179,7 +179,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     tcb.began = min(tcb.began, now)
     if again:
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
-        tcb.deliveries.on_resent(snd.nxt)
+        tcb.deliveries.on_resent(position + seg.len, snd.nxt, now)
     else:
         tcb.deliveries.on_sent(snd.nxt, now)
         if tcb.timed is None:

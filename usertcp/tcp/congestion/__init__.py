@@ -33,8 +33,8 @@ class CongestionControl(Protocol):
         """A round-trip time was measured; *srtt*: smoothed. Comes before the `on_ack` of the same acknowledgment."""
 
     def on_delivery(self, delivery: Delivery, flight_size: int, now: float) -> None:
-        """Something was acknowledged, in loss recovery or outside; now *flight_size* octets are in flight. Comes before
-        the `on_ack` or `on_recovered` of the same acknowledgment."""
+        """Something was acknowledged, in loss recovery or outside; now *flight_size* octets are in flight, but for
+        those that are SACKed or lost. Comes before the `on_ack` or `on_recovered` of the same acknowledgment."""
 
     def on_ack(self, acked: int, now: float) -> None:
         """*acked* octets were newly acknowledged, outside loss recovery."""

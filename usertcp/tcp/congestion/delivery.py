@@ -1,7 +1,7 @@
 """What acknowledgments say of the path: a round-trip time for each, and how fast octets arrive.
 
-The rate is that of draft-cheng-iccrg-delivery-rate-estimation, by cumulative acknowledgments: what arrived between two
-moments, over the longer of the times that sending and acknowledging it took.
+The rate is that of draft-cheng-iccrg-delivery-rate-estimation: what arrived between two moments, over the longer of
+the times that sending and acknowledging it took. What is SACKed has arrived; samples are taken when SND.UNA advances.
 """
 
 from __future__ import annotations
@@ -42,14 +42,17 @@ class Delivery(NamedTuple):
 class Deliveries:
     """When what is in flight was sent. Positions and seconds."""
 
-    __slots__ = ("_sent", "ambiguous", "delivered", "delivered_at", "first_sent_at", "limited_to")
+    __slots__ = ("_again", "_first", "ambiguous", "delivered", "delivered_at", "first_sent_at", "limited_to")
 
     def __init__(self) -> None:
-        self._sent: deque[Sent] = deque()
+        self._first: deque[Sent] = deque()
+        """Segments that were sent for the first time, in order."""
+        self._again: deque[Sent] = deque()
+        """Those that were sent again, in order of their positions too: see `on_resent`."""
         self.delivered = 0
-        """Octets acknowledged in all ..."""
+        """Octets that have arrived, as far as is known ..."""
         self.delivered_at = 0.0
-        """... and when the last of them was."""
+        """... and when one was last seen to."""
         self.first_sent_at = 0.0
         self.limited_to = 0
         """Until so many octets are delivered, what is in flight does not fill the path."""
@@ -58,27 +61,36 @@ class Deliveries:
 
     def on_sent(self, end: int, now: float) -> None:
         """New octets up to *end* went out."""
-        if not self._sent:
+        if not self._first:
             self.first_sent_at = self.delivered_at = now
-        limited = self.limited_to > self.delivered
-        self._sent.append(Sent(end, now, self.first_sent_at, self.delivered, self.delivered_at, limited))
+        self._first.append(self._sent(end, now))
 
-    def on_resent(self, nxt: int) -> None:
-        """Octets before SND.NXT went out again. Karn's rule, on the safe side: no RTT until something that is sent from
-        now on is acknowledged."""
+    def on_resent(self, end: int, nxt: int, now: float) -> None:
+        """Octets up to *end*, before SND.NXT, went out again. Karn's rule, on the safe side: no RTT until something
+        that is sent from now on is acknowledged."""
         self.ambiguous = nxt
+        if self._again and end <= self._again[-1].end:
+            self._again.clear()  # it begins anew at the left, and what was sent again before is lost
+        self._again.append(self._sent(end, now))
 
     def on_limited(self, flight_size: int) -> None:
         """Something else than congestion control keeps more from being sent."""
         self.limited_to = self.delivered + max(flight_size, 1)
 
+    def on_arrival(self, delivered: int, now: float) -> None:
+        """So many octets have arrived in all, in order or not."""
+        if delivered > self.delivered:
+            self.delivered, self.delivered_at = delivered, now
+
     def on_ack(self, una: int, acked: int, now: float) -> Delivery | None:
-        """*acked* octets up to *una* were acknowledged. None: no segment is complete with them."""
+        """*acked* octets up to *una* were acknowledged. Comes after `on_arrival`. None: no segment is complete with
+        them."""
         last = None
-        while self._sent and self._sent[0].end <= una:
-            last = self._sent.popleft()
-        self.delivered += acked
-        self.delivered_at = now
+        for segments in (self._first, self._again):
+            while segments and segments[0].end <= una:
+                segment = segments.popleft()
+                if last is None or segment.sent_at >= last.sent_at:
+                    last = segment
         if last is None:
             return None
         self.first_sent_at = last.sent_at
@@ -91,3 +103,7 @@ class Deliveries:
             last.limited,
             now - last.sent_at if last.end > self.ambiguous else None,
         )
+
+    def _sent(self, end: int, now: float) -> Sent:
+        limited = self.limited_to > self.delivered
+        return Sent(end, now, self.first_sent_at, self.delivered, self.delivered_at, limited)
