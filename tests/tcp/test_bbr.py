@@ -140,6 +140,14 @@ def test_before_the_first_rtt_there_is_no_rate() -> None:
     assert bbr.pacing_rate == pytest.approx(2.885 * 10 * SMSS / 0.1, rel=0.001)
 
 
+def test_a_rate_without_an_rtt_changes_nothing_yet() -> None:
+    """As after a retransmission, which gives no RTT (Karn)."""
+    bbr = Bbr(SMSS, 10 * SMSS)
+    bbr.on_delivery(Delivery(SMSS, SMSS, 0, 1e6, False, None), 0, 1.0)
+    assert bbr.inflight(1.0) == 10 * SMSS
+    assert bbr.cwnd == 11 * SMSS
+
+
 def test_a_timeout_leaves_one_segment_and_the_model() -> None:
     bbr = fed([100.0, 200.0, 400.0, 400.0, 400.0, 400.0])
     rate = bbr.pacing_rate

@@ -81,8 +81,9 @@ class Bbr:
         return self.full_rounds >= FULL_ROUNDS
 
     def inflight(self, gain: float) -> float:
-        """So many times the bandwidth-delay product."""
-        return gain * self.bandwidth * self.delay if self.bandwidth else gain * self.initial_window
+        """So many times the bandwidth-delay product; before both are known, the initial window."""
+        known = self.bandwidth and self.delay < inf
+        return gain * (self.bandwidth * self.delay if known else self.initial_window)
 
     def on_rtt(self, rtt: float, srtt: float, now: float) -> None:
         self.delay_is_old = now > self.delay_at + DELAY_SECONDS and self.delay < inf
