@@ -25,6 +25,7 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     if advances or is_newest(tcb, seg):
         update_window(tcb, seg, now)
     detect_loss(tcb, seg, not advances and is_duplicate(tcb, seg, window_before), now)
+    arrived(tcb, now)
 
 
 def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -146,9 +147,7 @@ def detect_loss(tcb: Tcb, seg: Segment, duplicate: bool, now: float) -> None:
     (RFC 3042, 2)."""
     tcb.counters["duplicate ACKs in"] += duplicate
     news = selective_ack.read(tcb, seg, duplicate)
-    begins = tcb.recovery.detect_loss(tcb.snd.una, tcb.snd.nxt, tcb.smss, news, now)
-    arrived(tcb, now)
-    if begins:
+    if tcb.recovery.detect_loss(tcb.snd.una, tcb.snd.nxt, tcb.smss, news, now):
         tcb.counters["fast retransmits"] += 1
         tcb.congestion.on_loss(min(tcb.flight_size, tcb.congestion.cwnd), now)
         tcb.congestion_changed("loss", now)
