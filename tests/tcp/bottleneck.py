@@ -15,8 +15,8 @@ BUFFERS = Config(receive_buffer=1 << 22, send_buffer=1 << 22, delayed_ack=0.0, r
 class Bottleneck(Path):
     """Carries so many segments per second; so many wait; the rest is dropped."""
 
-    def __init__(self, pair: Pair, rate: float, queue: float, delay: float) -> None:
-        super().__init__(delay=delay)
+    def __init__(self, pair: Pair, rate: float, queue: float, delay: float, loss: float) -> None:
+        super().__init__(delay=delay, loss=loss)
         self.pair, self.rate, self.queue = pair, rate, queue
         self.free_at = 0.0
         self.most_waiting = 0.0
@@ -26,7 +26,7 @@ class Bottleneck(Path):
     def delays(self) -> list[float]:
         now = self.pair.now
         waiting = max(self.free_at - now, 0) * self.rate
-        if waiting > self.queue or self.lose_next:
+        if waiting > self.queue or self.lose_next or self.random.random() < self.loss:
             self.lose_next = False
             self.dropped += 1
             return []
@@ -38,11 +38,11 @@ class Bottleneck(Path):
 class Bulk:
     """The client writes for ever, the server reads."""
 
-    def __init__(self, config: Config, *, rate: float, queue: float, delay: float) -> None:
+    def __init__(self, config: Config, *, rate: float, queue: float, delay: float, loss: float = 0.0) -> None:
         self.pair, self.client, self.server = connected(
             replace(config, nagle=False), BUFFERS, out=Path(delay=delay), back=Path(delay=delay)
         )
-        self.path = Bottleneck(self.pair, rate, queue, delay)
+        self.path = Bottleneck(self.pair, rate, queue, delay, loss)
         self.pair.join(self.path, Path(delay=delay))
         self.started = self.pair.now
         self.received = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -118,15 +119,25 @@ def test_a_window_that_closes_meanwhile_is_probed(iss: int, irs: int) -> None:
     assert (1 + MSS, 1) in spans(bench)
 
 
-def test_a_retransmission_does_not_wait(iss: int, irs: int) -> None:
+def test_a_retransmission_is_the_next_to_leave(iss: int, irs: int) -> None:
     bench = shaken(iss, irs, replace(CONFIG, congestion=Hundredth), wnd=60_000)
     bench.send(bytes(8 * MSS))
     bench.advance(0.04)
     assert len(spans(bench)) == 5
     for _ in range(3):
         bench.arrives(ACK, 1, 1, wnd=60_000)
-    assert spans(bench)[0] == (1, MSS)
-    assert departures(bench, 0.02) == [15]  # what is new waits for longer instead: it would have left after 5
+    assert spans(bench) == []
+    bench.advance(0.016)
+    assert spans(bench) == [(1, MSS), (1 + 5 * MSS, MSS)]
+
+
+@pytest.mark.rfc("6298", "5.4")
+def test_after_a_timeout_what_is_lost_leaves_by_the_rate_too(iss: int, irs: int) -> None:
+    bench = shaken(iss, irs, replace(CONFIG, congestion=Hundredth), wnd=60_000)
+    bench.send(bytes(8 * MSS))
+    bench.advance(0.9)
+    bench.take()
+    assert departures(bench, 0.2) == [100, 105, 115, 125, 135, 145, 155, 165]
 
 
 def test_a_fin_follows_the_last_octet_that_waited(iss: int, irs: int) -> None:
@@ -150,5 +161,5 @@ def test_paced_the_same_transfer_needs_less_of_a_queue() -> None:
 def test_paced_a_transfer_fills_the_path() -> None:
     bulk = Bulk(replace(BUFFERS, pacing=True), rate=1000, queue=500, delay=0.025).run(3.0)
     assert bulk.received > 0.9 * 3.0 * 1000 * 1448 - 100 * 1448
-    gaps = [b - a for a, b in zip(bulk.sent, bulk.sent[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(bulk.sent)]
     assert sum(gap > 0.0001 for gap in gaps) > 0.85 * len(gaps)

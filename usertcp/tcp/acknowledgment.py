@@ -25,6 +25,7 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     if advances or is_newest(tcb, seg):
         update_window(tcb, seg, now)
     detect_loss(tcb, seg, not advances and is_duplicate(tcb, seg, window_before), now)
+    arrived(tcb, now)
 
 
 def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -32,11 +33,11 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     snd, acked = tcb.snd, seg.ack - tcb.snd.una
     handshake = not tcb.syn_acked
     measure(tcb, seg, now)
-    if (rtt := tcb.send_times.on_ack(seg.ack, now)) is not None:
-        tcb.congestion.on_rtt(rtt, tcb.rtt.srtt or rtt, now)
     snd.una = seg.ack
     tcb.send_buffer.release(seg.ack)
-    if tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss):
+    recovered = tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss)
+    learn(tcb, acked, now)
+    if recovered:
         tcb.congestion.on_recovered(tcb.flight_size, now)
         tcb.congestion_changed("recovered", now)
     elif handshake:
@@ -50,6 +51,26 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     tcb.timers.retransmit = now + tcb.rtt.rto if snd.una < snd.nxt else NEVER  # RFC 6298, 5.2 and 5.3
     tcb.timers.persist = NEVER
     tcb.timers.user = now + patience(tcb) if snd.una < tcb.end else NEVER
+
+
+def learn(tcb: Tcb, acked: int, now: float) -> None:
+    """Show the congestion control what the path has shown, in recovery too."""
+    arrived(tcb, now)
+    delivery = tcb.deliveries.on_ack(tcb.snd.una, acked, now)
+    if delivery is None:
+        return
+    cwnd = tcb.congestion.cwnd
+    if delivery.rtt is not None:
+        tcb.congestion.on_rtt(delivery.rtt, tcb.rtt.srtt or delivery.rtt, now)
+    in_network = tcb.flight_size - tcb.recovery.sacked_octets - tcb.recovery.lost_octets
+    tcb.congestion.on_delivery(delivery, in_network, now)
+    if tcb.congestion.cwnd != cwnd:
+        tcb.congestion_changed("ack", now)
+
+
+def arrived(tcb: Tcb, now: float) -> None:
+    """Count what has arrived."""
+    tcb.deliveries.on_arrival(tcb.snd.una - tcb.snd.iss + tcb.recovery.sacked_octets, now)
 
 
 def start_recovery(tcb: Tcb) -> None:

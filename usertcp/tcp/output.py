@@ -61,6 +61,8 @@ def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
         limit = snd.iss + 1 if syn else resend_limit(tcb, lost[1])
         if lost[0] >= limit or not (syn or recovery.may_resend(tcb.congestion.cwnd, tcb.flight_size)):
             return
+        if pacing.must_wait(tcb, now):
+            return
         tcb.counters["segments retransmitted"] += 1
         out.append(segment_at(tcb, lost[0], limit, now))
 
@@ -189,9 +191,9 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     tcb.began = min(tcb.began, now)
     if again:
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
-        tcb.send_times.on_resent()
+        tcb.deliveries.on_resent(position + seg.len, snd.nxt, now)
     else:
-        tcb.send_times.on_sent(snd.nxt, now)
+        tcb.deliveries.on_sent(snd.nxt, now)
         if tcb.timed is None:
             tcb.timed = (snd.nxt, now)
     tcb.recovery.on_sent(position, position + seg.len, now)

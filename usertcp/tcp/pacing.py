@@ -23,7 +23,7 @@ def rate(tcb: Tcb) -> float | None:
 
 
 def must_wait(tcb: Tcb, now: float) -> bool:
-    """Is it too early for new data? Then the timer says when it will not be."""
+    """Is it too early to send? Then the timer says when it will not be."""
     if now >= tcb.release_at:
         return False
     tcb.timers.pacing = tcb.release_at
@@ -31,7 +31,7 @@ def must_wait(tcb: Tcb, now: float) -> bool:
 
 
 def charge(tcb: Tcb, octets: int, now: float) -> None:
-    """So much leaves now. Retransmissions are charged too, though they never wait.
+    """So much leaves now.
 
     Timers are late. What was lost by it is made up for in the next gap, of which half remains at least (so does
     Linux).

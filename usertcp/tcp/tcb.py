@@ -9,7 +9,7 @@ from math import inf
 from usertcp.errors import TcpError
 from usertcp.tcp.config import Config
 from usertcp.tcp.congestion import CongestionControl, controller
-from usertcp.tcp.congestion.send_times import SendTimes
+from usertcp.tcp.congestion.delivery import Deliveries
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
@@ -150,6 +150,7 @@ class Tcb:
         "congestion",
         "counters",
         "cwnd_used",
+        "deliveries",
         "duplicate",
         "error",
         "flow",
@@ -172,7 +173,6 @@ class Tcb:
         "rtt",
         "sack_permitted",
         "send_buffer",
-        "send_times",
         "snd",
         "state",
         "timed",
@@ -202,9 +202,9 @@ class Tcb:
         self.recovery: LossRecovery = NewReno()
         """Until the handshake is done; then what both ends can."""
         self.congestion: CongestionControl = controller(config.congestion)(mss, mss)
-        self.send_times = SendTimes()
+        self.deliveries = Deliveries()
         self.release_at = -inf
-        """Pacing: new data leaves no earlier."""
+        """Pacing: text leaves no earlier."""
         self.cwnd_used = iss
         """What was sent up to here had the whole of the congestion window in use."""
         self.timestamps = TimestampState(timestamp_offset)

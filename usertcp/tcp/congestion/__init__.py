@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from usertcp.tcp.congestion.bbr import Bbr
 from usertcp.tcp.congestion.cubic import Cubic
+from usertcp.tcp.congestion.delivery import Delivery
 from usertcp.tcp.congestion.fixed import Fixed
 from usertcp.tcp.congestion.reno import Reno
 
@@ -30,6 +32,10 @@ class CongestionControl(Protocol):
     def on_rtt(self, rtt: float, srtt: float, now: float) -> None:
         """A round-trip time was measured; *srtt*: smoothed. Comes before the `on_ack` of the same acknowledgment."""
 
+    def on_delivery(self, delivery: Delivery, flight_size: int, now: float) -> None:
+        """Something was acknowledged, in loss recovery or outside; now *flight_size* octets are in flight, but for
+        those that are SACKed or lost. Comes before the `on_ack` or `on_recovered` of the same acknowledgment."""
+
     def on_ack(self, acked: int, now: float) -> None:
         """*acked* octets were newly acknowledged, outside loss recovery."""
 
@@ -49,7 +55,7 @@ class CongestionControl(Protocol):
 Controller = Callable[[int, int], CongestionControl]
 """Makes one for a connection; called with SMSS and the initial window."""
 
-CONTROLLERS: dict[str, Controller] = {"cubic": Cubic, "fixed": Fixed, "reno": Reno}
+CONTROLLERS: dict[str, Controller] = {"bbr": Bbr, "cubic": Cubic, "fixed": Fixed, "reno": Reno}
 """By the name in `Config.congestion`."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from usertcp.tcp.congestion.delivery import Delivery
+
 
 class Fixed:
     """For labs only: what happens to a network, and to the others in it, if nobody slows down.
@@ -16,6 +18,9 @@ class Fixed:
         self.cwnd = self.ssthresh = window
 
     def on_rtt(self, rtt: float, srtt: float, now: float) -> None:
+        """Nothing follows from it."""
+
+    def on_delivery(self, delivery: Delivery, flight_size: int, now: float) -> None:
         """Nothing follows from it."""
 
     def on_ack(self, acked: int, now: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from usertcp.tcp.congestion.delivery import Delivery
+
 LARGEST_WINDOW = 65535 << 14
 """The largest window that can be advertised: "arbitrarily high" for the first ssthresh (RFC 5681, 3.1)."""
 
@@ -22,6 +24,9 @@ class Reno:
 
     def on_rtt(self, rtt: float, srtt: float, now: float) -> None:
         """Loss is the only sign that Reno heeds."""
+
+    def on_delivery(self, delivery: Delivery, flight_size: int, now: float) -> None:
+        """Nothing that Reno heeds."""
 
     def on_ack(self, acked: int, now: float) -> None:
         """Grow, by octets and not by ACKs: dividing an acknowledgment into many gains a receiver nothing (equation

@@ -22,6 +22,10 @@ class LossRecovery(Protocol):
     def lost_octets(self) -> int:
         """Octets in flight that are taken for lost and were not sent again yet."""
 
+    @property
+    def sacked_octets(self) -> int:
+        """Octets beyond SND.UNA that the peer is known to have."""
+
     def next_lost(self, nxt: int) -> Span | None:
         """What to send again first: where it begins, and where the segment must end at the latest."""
 

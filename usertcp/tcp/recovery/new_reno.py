@@ -32,6 +32,10 @@ class NewReno:
     def lost_octets(self) -> int:
         return self.lost_end - self.lost
 
+    @property
+    def sacked_octets(self) -> int:
+        return 0
+
     def next_lost(self, nxt: int) -> Span | None:
         """Nothing is known of what lies behind the lost octets: a segment may reach beyond them, so that small ones
         are joined."""

@@ -38,6 +38,10 @@ class Sack:
     def lost_octets(self) -> int:
         return self.scoreboard.lost.octets
 
+    @property
+    def sacked_octets(self) -> int:
+        return self.scoreboard.sacked.octets
+
     def next_lost(self, nxt: int) -> Span | None:
         """The leftmost lost octets (RFC 6675, 4, NextSeg, rule 1)."""
         lost = self.scoreboard.lost
