@@ -20,8 +20,12 @@ def program(word: str) -> str:
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("UdpTunnel", "b'hello'"), ("open_network", "50000 octets, all of them")],
-    ids=["a link of one's own", "a virtual clock"],
+    [
+        ("UdpTunnel", "b'hello'"),
+        ("Delay(Reno)", "500000 octets, 0 sent again, RTT 0.07 s"),
+        ("lossy_hello", "50000 octets, all of them"),
+    ],
+    ids=["a link of one's own", "a congestion controller of one's own", "a virtual clock"],
 )
 def test_programs_do_what_they_say(word: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "program.py"

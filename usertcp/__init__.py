@@ -21,9 +21,11 @@ from usertcp.runtime.listener import TcpListener
 from usertcp.runtime.stack import Stack, open_stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
+from usertcp.tcp.keepalive import KeepAlive
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.tcp.status import Status
+from usertcp.tcp.user_timeout import UserTimeoutOption
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ __all__ = [
     "Flow",
     "HostUnreachable",
     "InvalidAddress",
+    "KeepAlive",
     "Link",
     "MalformedPacket",
     "PortInUse",
@@ -49,6 +52,7 @@ __all__ = [
     "TcpError",
     "TcpListener",
     "TcpStream",
+    "UserTimeoutOption",
     "open_stack",
     "open_tcp_stream",
     "serve_tcp",

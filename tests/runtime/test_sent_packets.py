@@ -11,8 +11,10 @@ from scapy.layers.inet6 import IPv6
 from trio.testing import MockClock
 
 from usertcp import ConnectionTimedOut, InvalidAddress, open_stack
-from usertcp.link import Link
-from usertcp.link.memory import memory_links
+from usertcp.link import Direction, Link
+from usertcp.link.memory import MemoryLink, memory_links
+from usertcp.link.path import Path
+from usertcp.link.wrapper import Wrapper
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import PacketIn, PacketOut, TraceRecord
 from usertcp.testing import open_network, open_stream_pair
@@ -119,3 +121,84 @@ async def test_streams_use_no_urgent_data_and_leave_the_traffic_class_as_it_is(a
     assert len(packets) > 10
     assert not any(packet[TCP].flags.U for packet in packets)
     assert len({packet.tos if IP in packet else packet.tc for packet in packets}) == 1
+
+
+class Advised(Multihomed):
+    """Notes when it is told that nothing comes from a host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.advice: list[tuple[str, int]] = []
+
+    def advise(self, remote: str) -> None:
+        self.advice.append((remote, len(self.sent)))
+
+
+@pytest.mark.rfc("9293", "3.8.3", "MUST-20")
+async def test_ip_is_told_when_retransmissions_reach_r1_and_the_connection_ends_at_r2(
+    autojump_clock: MockClock,
+) -> None:
+    link = Advised()
+    async with open_stack(Through(link), Config(r1=3, r2_syn=60.0), linger=0) as stack:
+        begin = trio.current_time()
+        with pytest.raises(ConnectionTimedOut):
+            await stack.open_tcp_stream("192.0.2.2", 80)
+        assert trio.current_time() - begin == pytest.approx(60)
+    assert len(link.sent) == 6  # at 0, 1, 3, 7, 15 and 31 seconds
+    assert link.advice == [("192.0.2.2", sent) for sent in (3, 4, 5)]
+
+
+class Through(Wrapper):
+    """Does nothing to packets."""
+
+    def handle(self, packet: bytes, direction: Direction, now: float) -> None:
+        self.forward(packet, direction, now)
+
+
+@pytest.mark.rfc("9293", "3.8.3", "MUST-20")
+async def test_it_is_told_of_data_too_but_not_before_r1(autojump_clock: MockClock) -> None:
+    trace: list[TraceRecord] = []
+    async with open_network(config=Config(r1=3), tracer=trace.append) as network:
+        stream, _ = await open_stream_pair(network)
+        advice = []
+        network.link_a.path = Path(loss=1)
+        network.a.endpoint.advise = lambda remote: advice.append((remote, stream.status().retransmissions))
+        await stream.send_all(b"text")
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.receive_some()
+    assert advice == [(network.address_b, retransmissions) for retransmissions in (3, 4, 5, 6)]
+
+
+class Compressing(MemoryLink):
+    """Compresses headers, but every third packet has to carry whole ones: the room for it is less (RFC 5795)."""
+
+    LEAST, MOST = 1380, 1400
+
+    def __init__(self, inner: MemoryLink) -> None:
+        super().__init__(inner.addresses, inner.path, self.LEAST)
+        self.peer, inner.peer.peer = inner.peer, self
+        self.largest = 0
+        self.count = 0
+
+    def send(self, packet: bytes) -> None:
+        self.count += 1
+        assert len(packet) <= (self.MOST if self.count % 3 else self.LEAST)
+        self.largest = max(self.largest, len(packet))
+        super().send(packet)
+
+
+@pytest.mark.rfc("9293", "3.7.3", "SHLD-6")
+async def test_where_the_room_for_a_packet_varies_the_mss_is_what_always_fits(autojump_clock: MockClock) -> None:
+    inner, theirs = memory_links()
+    ours = Compressing(inner)
+    trace: list[TraceRecord] = []
+    async with open_stack(ours, tracer=trace.append) as a, open_stack(theirs) as b:
+        listener = await b.open_tcp_listener(80)
+        stream = await a.open_tcp_stream(theirs.addresses[0], 80)
+        peer = await listener.accept()
+        await stream.send_all(bytes(50_000))
+        await stream.send_eof()
+        assert sum([len(data) async for data in peer]) == 50_000
+    syn = next(IP(record.packet) for record in trace if isinstance(record, PacketOut))
+    assert dict(syn[TCP].options)["MSS"] == Compressing.LEAST - 40
+    assert ours.largest == Compressing.LEAST

@@ -139,3 +139,13 @@ def test_a_fin_needs_no_room_in_the_congestion_window(iss: int, irs: int) -> Non
     bench.take()
     bench.close()
     assert bench.sent() == [f"<SEQ={1 + 2 * MSS}><ACK=1><CTL=FIN,ACK>"]
+
+
+@pytest.mark.rfc("9293", "3.8.2", "MAY-18")
+def test_another_congestion_control_can_take_its_place(iss: int, irs: int) -> None:
+    config = replace(CONFIG, congestion="fixed", initial_window=3 * MSS)
+    bench = shaken(iss, irs, config, Options(mss=MSS), WIDE)
+    bench.send(bytes(50_000))
+    assert len(spans(bench)) == 3
+    assert acknowledged(bench, 3 * MSS) == 3
+    assert acknowledged(bench, 6 * MSS) == 3

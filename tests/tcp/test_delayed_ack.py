@@ -67,11 +67,18 @@ def test_text_that_goes_our_way_carries_the_acknowledgment(bench: Bench) -> None
 
 
 @pytest.mark.rfc("9293", "3.8.6.3", "MUST-40")
-@pytest.mark.parametrize(("flags", "octets"), [(ACK, 1), (ACK, MSS - 1), (ACK | PSH, MSS), (ACK | FIN, MSS)])
+@pytest.mark.parametrize(("flags", "octets"), [(ACK, 1), (ACK, 535), (ACK | PSH, MSS), (ACK | FIN, MSS)])
 def test_the_tail_of_what_the_peer_says_is_acknowledged_at_once(bench: Bench, flags: int, octets: int) -> None:
     """Its Nagle algorithm may be waiting for that."""
     bench.arrives(flags, 1, 1, bytes(octets))
     assert len(bench.take()) == 1
+
+
+@pytest.mark.rfc("9293", "3.8.6.3", "SHLD-18")
+def test_segments_that_fill_the_peers_narrower_path_are_full_sized(bench: Bench) -> None:
+    for n in range(6):
+        bench.arrives(ACK, 1 + n * 800, 1, bytes(800))
+    assert bench.sent() == [f"<SEQ=1><ACK={1 + n * 800}><CTL=ACK>" for n in (2, 4, 6)]
 
 
 @pytest.mark.rfc("5681", "4.2")

@@ -392,7 +392,7 @@ def test_a_peer_that_shrinks_its_window_gets_nothing_beyond_it_until_it_opens(be
 
 
 @pytest.mark.rfc("9293", "3.10.7.4", "sixth")
-@pytest.mark.parametrize("pointer", [0, 1, 2, 65535])
+@pytest.mark.parametrize("pointer", [0, 4, 5, 65535])
 def test_urgent_text_is_read_like_any_other(bench: Bench, pointer: int) -> None:
     bench.arrives(URG | ACK, 1, 1, b"text", up=pointer)
     assert (bench.sent(), bench.receive()) == (["<SEQ=1><ACK=5><CTL=ACK>"], b"text")

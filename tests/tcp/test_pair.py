@@ -93,6 +93,9 @@ configs = st.builds(
     receive_buffer=st.sampled_from([1, 50, 700, 3000, 70_000, 1 << 20]),
     send_buffer=st.sampled_from([1, 100, 3000, 1 << 20]),
     mss=st.sampled_from([None, 64, 100, 536]),
+    congestion=st.sampled_from(["reno", "cubic", "bbr", "fixed"]),
+    cwnd_validation=st.booleans(),
+    pacing=st.booleans(),
 )
 paths = st.builds(
     Path,

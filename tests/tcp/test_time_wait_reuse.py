@@ -52,11 +52,33 @@ def test_the_new_number_lies_beyond_all_of_the_old_incarnation(irs: int) -> None
 def test_the_old_connection_ends_without_error_and_the_new_one_is_accepted(irs: int) -> None:
     server = Server(irs, 500)
     (syn_ack,) = server.says(irs + 5, 0, SYN, 501)
-    assert (server.old.state, server.old.error) == (State.CLOSED, None)
     server.says(irs + 6, syn_ack.seq + 1, ACK, 502)
+    assert (server.old.state, server.old.error) == (State.CLOSED, None)
     new = server.listener.accept()
     assert new is not None
     assert (new.state, server.endpoint.connections) == (State.ESTABLISHED, {FLOW: new})
+
+
+@pytest.mark.rfc("9293", "3.6.1", "MAY-2")
+def test_time_wait_goes_on_if_the_syn_was_an_old_duplicate_after_all(irs: int) -> None:
+    server = Server(irs, None)
+    (syn_ack,) = server.says(irs + 1000, 0, SYN, None)
+    assert server.says(irs + 1001, 0, RST, None) == []  # the peer knows nothing of it
+    assert server.endpoint.connections == {FLOW: server.old}
+    (answer,) = server.says(irs + 1, server.iss + 2, FIN | ACK, None)
+    assert (answer.flags, answer.seq, answer.ack) == (ACK, wrap(server.iss + 2), wrap(irs + 2))
+    assert syn_ack.flags == SYN | ACK
+
+
+@pytest.mark.rfc("9293", "3.6.1", "MUST-13")
+def test_2_msl_pass_while_a_new_incarnation_is_being_tried(irs: int) -> None:
+    server = Server(irs, None)
+    server.says(irs + 1000, 0, SYN, None)
+    server.endpoint.timeouts(2 * CONFIG.msl + 1)
+    server.endpoint.output(2 * CONFIG.msl + 1)
+    assert server.old.state is State.CLOSED
+    server.says(irs + 1001, 0, RST, None, now=2 * CONFIG.msl + 2)
+    assert server.endpoint.connections == {}
 
 
 @pytest.mark.rfc("6191", "2")

@@ -184,7 +184,7 @@ def test_the_ack_of_a_probe_is_processed_and_its_octet_is_not_taken(iss: int, ir
     assert len(bench.receive(9999)) == 4000
 
 
-@pytest.mark.rfc("9293", "3.4", "zero window")
+@pytest.mark.rfc("9293", "3.4", "MUST-66")
 def test_a_reset_is_processed_while_our_window_is_closed(iss: int, irs: int) -> None:
     bench = shut(iss, irs)
     bench.arrives(RST, 4001)
@@ -192,12 +192,14 @@ def test_a_reset_is_processed_while_our_window_is_closed(iss: int, irs: int) -> 
     assert isinstance(bench.tcp.error, ConnectionReset)
 
 
-@pytest.mark.rfc("9293", "3.4", "zero window")
-def test_so_is_one_with_urg(iss: int, irs: int) -> None:
+@pytest.mark.rfc("9293", "3.4", "MUST-66")
+@pytest.mark.parametrize("text", [b"", b"text"])
+def test_so_is_one_with_urg(iss: int, irs: int, text: bytes) -> None:
     bench = shut(iss, irs)
     bench.send(b"text")
-    bench.arrives(ACK | URG, 4001, 5, up=1)
+    bench.arrives(ACK | URG, 4001, 5, text, up=10)
     assert bench.tcp.all_acked
+    assert bench.tcp.urgent == 4000 + 10
 
 
 @pytest.mark.rfc("9293", "3.8.6.1", "MAY-8")

@@ -37,7 +37,7 @@ def flows(draw: st.DrawFn) -> Flow:
 
 
 unknown = st.lists(
-    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 29)), st.binary(max_size=8)), max_size=2
+    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 28, 29)), st.binary(max_size=6)), max_size=2
 ).map(tuple)
 options = st.builds(
     Options,
@@ -45,6 +45,7 @@ options = st.builds(
     window_scale=st.none() | st.integers(0, 255),
     sack_permitted=st.booleans(),
     timestamps=st.none() | st.tuples(word, word),
+    user_timeout=st.none() | st.integers(1, 32767) | st.integers(547, 32767).map(lambda minutes: minutes * 60),
     unknown=unknown,
 ) | st.builds(
     Options,
@@ -60,6 +61,7 @@ segments = st.builds(
     options=options,
     data=st.binary(max_size=70),
     up=port,
+    traffic_class=st.integers(0, 255),
 )
 
 

@@ -41,8 +41,13 @@ SEGMENTS = {
     "urgent": Segment(5, 6, URG | ACK, 7, data=b"!", up=1),
     "ECN": Segment(5, 6, ACK | ECE | CWR, 7),
     "SACK": Segment(5, 6, ACK, 7, Options(timestamps=(1, 2), sack=((10, 20), (30, 40), (2**32 - 5, 5)))),
+    "user timeout": Segment(5, 6, ACK, 7, Options(timestamps=(1, 2), user_timeout=300)),
+    "user timeout in minutes": Segment(5, 6, ACK, 7, Options(user_timeout=40_020)),
     "unknown options": Segment(5, 6, ACK, 7, Options(unknown=((34, b"cookie"), (253, b""), (19, bytes(16))))),
-    "everything at its largest": Segment(2**32 - 1, 2**32 - 1, 0xFF, 65535, data=b"\xff" * 65, up=65535),
+    "traffic class": Segment(5, 6, ACK, 7, data=b"hello", traffic_class=46 << 2 | 2),
+    "everything at its largest": Segment(
+        2**32 - 1, 2**32 - 1, 0xFF, 65535, data=b"\xff" * 65, up=65535, traffic_class=0xFF
+    ),
 }
 
 
@@ -101,6 +106,15 @@ def test_the_time_to_live_is_configurable(made: type[ScapyCodec] | type[FastCode
     assert IP(made().encode(FLOW4, SEGMENTS["ACK"])).ttl == 64
     assert IP(made(ttl=3).encode(FLOW4, SEGMENTS["ACK"])).ttl == 3
     assert IPv6(made(ttl=255).encode(FLOW6, SEGMENTS["ACK"])).hlim == 255
+    other = replace(SEGMENTS["ACK"], ttl=7)
+    assert IP(made(ttl=3).encode(FLOW4, other)).ttl == 7
+    assert IPv6(made(ttl=3).encode(FLOW6, other)).hlim == 7
+
+
+@pytest.mark.rfc("9293", "3.9.1.9", "SHLD-22")
+def test_the_traffic_class_reaches_ip_unchanged(codec: Codec) -> None:
+    assert IP(codec.encode(FLOW4, SEGMENTS["traffic class"])).tos == 0xBA
+    assert IPv6(codec.encode(FLOW6, SEGMENTS["traffic class"])).tc == 0xBA
 
 
 def test_scapy_codec_crafts_packets_that_can_be_edited() -> None:
@@ -152,7 +166,7 @@ def test_options_are_read_in_any_segment(codec: Codec, flags: str) -> None:
 
 
 @pytest.mark.rfc("9293", "3.1", "MUST-6")
-@pytest.mark.parametrize("kind", [6, 7, 14, 15, 19, 25, 27, 28, 30, 34, 69, 253, 254, 255])
+@pytest.mark.parametrize("kind", [6, 7, 14, 15, 19, 25, 27, 30, 34, 69, 253, 254, 255])
 @pytest.mark.parametrize("data", [b"", b"\x01", bytes(range(8)), b"\xff" * 30])
 def test_unknown_options_do_not_hinder_the_others(codec: Codec, kind: int, data: bytes) -> None:
     assert received(codec, from_peer(options=[(kind, data), ("MSS", 1400)])).options == Options(

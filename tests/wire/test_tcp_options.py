@@ -30,6 +30,10 @@ TIMESTAMPS = b"\x08\x0a\x00\x00\x00\x01\x00\x00\x00\x02"
         (Options(sack_permitted=True, timestamps=(1, 2)), "0402080a0000000100000002"),
         (Options(sack=((1, 2),)), "0101050a0000000100000002"),
         (Options(sack=((1, 2), (3, 4))), "0101051200000001000000020000000300000004"),
+        (Options(user_timeout=1), "1c040001"),
+        (Options(user_timeout=32767), "1c047fff"),
+        (Options(user_timeout=32820), "1c048223"),
+        (Options(user_timeout=32767 * 60), "1c04ffff"),
         (Options(mss=1460, window_scale=7, sack_permitted=True, timestamps=(1, 2)),
          "020405b40402080a000000010000000201030307"),
     ],
@@ -37,6 +41,17 @@ TIMESTAMPS = b"\x08\x0a\x00\x00\x00\x01\x00\x00\x00\x02"
 def test_known_options_have_the_layout_of_their_rfcs(options: Options, octets: str) -> None:
     assert write(options).hex() == octets
     assert read(bytes.fromhex(octets)) == options
+
+
+@pytest.mark.rfc("5482", "3.4")
+@pytest.mark.parametrize("octets", ["1c040000", "1c048000"])
+def test_the_reserved_user_timeouts_are_ignored(octets: str) -> None:
+    assert read(bytes.fromhex(octets)) == Options()
+
+
+@pytest.mark.rfc("5482", "3.3")
+def test_minutes_are_rounded_up_to() -> None:
+    assert read(write(Options(user_timeout=32768))).user_timeout == 32820
 
 
 @pytest.mark.rfc("9293", "3.1", "MUST-69")
@@ -90,6 +105,7 @@ def test_unknown_options_are_skipped_by_their_length_and_kept_for_whoever_looks(
         b"\x05\x02\x01\x01",  # SACK without a block
         b"\x05\x06" + bytes(6),
         b"\x05\x0b" + bytes(9),
+        b"\x1c\x03\x00\x00",
         b"\x1d\x03\x00\x00",  # authentication without its two key identifiers
     ],
 )

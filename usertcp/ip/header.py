@@ -52,6 +52,8 @@ class Header(NamedTuple):
     end: int
     """Index after the payload; what follows is padding of the link."""
     fragment: Fragment | None
+    traffic_class: int = 0
+    """DSCP and ECN (RFC 2474, RFC 3168); in IPv4 the "type of service". Not read from what an ICMP error quotes."""
 
     @property
     def addresses(self) -> tuple[str, str]:
@@ -80,7 +82,7 @@ def parse(packet: bytes) -> Header:
 def _parse_ipv4(packet: bytes) -> Header:
     if len(packet) < _IPV4.size:
         raise MalformedPacket("IPv4 header cut short")
-    version_ihl, _, end, identification, flags_offset, _, protocol, _, source, destination = _IPV4.unpack_from(packet)
+    version_ihl, tos, end, identification, flags_offset, _, protocol, _, source, destination = _IPV4.unpack_from(packet)
     start = (version_ihl & 15) * 4
     if not _IPV4.size <= start <= end <= len(packet):
         raise MalformedPacket("IPv4 lengths do not fit the packet")
@@ -90,13 +92,13 @@ def _parse_ipv4(packet: bytes) -> Header:
     if flags_offset & (MORE_FRAGMENTS | OFFSET):
         more = bool(flags_offset & MORE_FRAGMENTS)
         fragment = Fragment(identification, (flags_offset & OFFSET) * 8, more, start, start, protocol)
-    return Header(4, source, destination, protocol, start, end, fragment)
+    return Header(4, source, destination, protocol, start, end, fragment, tos)
 
 
 def _parse_ipv6(packet: bytes) -> Header:
     if len(packet) < _IPV6.size:
         raise MalformedPacket("IPv6 header cut short")
-    _, length, protocol, _, source, destination = _IPV6.unpack_from(packet)
+    first, length, protocol, _, source, destination = _IPV6.unpack_from(packet)
     start, end = _IPV6.size, _IPV6.size + length
     if end > len(packet):
         raise MalformedPacket("IPv6 payload length does not fit the packet")
@@ -110,7 +112,7 @@ def _parse_ipv6(packet: bytes) -> Header:
             fragment = Fragment(identification, offset_more & 0xFFF8, bool(offset_more & 1), at, start, protocol)
         else:
             extension.check(packet, kind, at, start)
-    return Header(6, source, destination, protocol, start, end, fragment)
+    return Header(6, source, destination, protocol, start, end, fragment, first >> 20 & 0xFF)
 
 
 def build(

@@ -26,7 +26,8 @@ class Link(ABC):
     """
 
     mtu: int = 1500
-    """The largest IP packet that `send` takes, octets."""
+    """The largest IP packet that `send` takes, octets. If that varies from packet to packet, the least of it (RFC 9293,
+    3.7.3)."""
 
     unfinished_checksums: bool = False
     """Packets may arrive with a TCP checksum that the sending kernel left to an interface to finish (it covers the
@@ -83,6 +84,11 @@ class Link(ABC):
             return self.source_address(address) == address
         except OSError:
             return False
+
+    def advise(self, remote: str) -> None:
+        """Nothing has come from *remote* for a while, however often it was asked: the next hop may be dead (RFC 9293,
+        3.8.3; RFC 1122, 3.3.1.4). A link that knows another route may take it. The default does nothing."""
+        return
 
     def claim(self, local: str, port: int, remote: str = "") -> AbstractContextManager[None]:
         """Keep the host away from a local port while the context lasts: nobody else binds it, no kernel answers for it.

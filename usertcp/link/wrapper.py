@@ -73,6 +73,9 @@ class Wrapper(Link):
     def is_local(self, address: str) -> bool:
         return self.link.is_local(address)
 
+    def advise(self, remote: str) -> None:
+        self.link.advise(remote)
+
     def claim(self, local: str, port: int, remote: str = "") -> AbstractContextManager[None]:
         return self.link.claim(local, port, remote)
 

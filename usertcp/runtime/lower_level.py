@@ -23,13 +23,18 @@ from usertcp.wire import Codec, IcmpError, ports
 HEADERS, HEADERS_V6 = 20 + 20, 40 + 20
 """Octets of IP and TCP headers without options: what the MTU has and the MSS has not (RFC 9293, 3.7.1)."""
 
+LARGEST_PACKET = 65535
+"""What the total length of an IPv4 packet can say, whatever the MTU."""
+
 
 class LowerLevel:
     """An `Endpoint` on a link: takes its segments there, brings it those that arrive, and wakes it at its deadline."""
 
     def __init__(self, link: Link, config: Config, codec: Codec, secret: bytes, tracer: Tracer | None) -> None:
         self.link = link
-        self.endpoint = Endpoint(config, secret, mss=self._mss, answers=self._speaks_for, tracer=tracer)
+        self.endpoint = Endpoint(
+            config, secret, mss=self._mss, answers=self._speaks_for, advise=link.advise, tracer=tracer
+        )
         self.claims = Claims(link)
         self.changes = Changes()
         """Segments came, went or timed out."""
@@ -138,7 +143,7 @@ class LowerLevel:
             mtu = self.link.mtu_to(remote)
         except HostUnreachable:  # A SYN can come from where no route leads back.
             mtu = self.link.mtu
-        return mtu - (HEADERS_V6 if ":" in remote else HEADERS)
+        return min(mtu, LARGEST_PACKET) - (HEADERS_V6 if ":" in remote else HEADERS)
 
     def _trace_deed(self, packet: bytes, direction: Direction, deed: Deed, detail: str) -> None:
         if self._tracer is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from operator import index
 from typing import NoReturn
 
 import trio
@@ -27,6 +28,8 @@ from usertcp.wire import Codec
 
 OVER = (State.TIME_WAIT, State.CLOSED)
 """Both ends have sent and acknowledged everything, or given up."""
+EVERY_ADDRESS = ("0.0.0.0", "::")
+"""What people name to listen at all local addresses."""
 
 
 class Stack:
@@ -39,6 +42,8 @@ class Stack:
         self.link = lower.link
         self.transmit = lower.transmit
         self.counters = lower.counters
+        """To be called: packets that were malformed, had a wrong checksum or were not for us; fragments; what the link
+        sent and dropped; what no connection wanted. Name to count."""
         self.closed = False
         """Nothing can be opened any more, and what was open is being closed."""
         self._lower = lower
@@ -73,9 +78,10 @@ class Stack:
           SetupError: the kernel cannot be kept away from the port; the message says what to run.
           trio.ClosedResourceError: the stack was closed.
         """
-        addresses = await resolve(host, port)
+        port, local_port = index(port), None if local_port is None else index(local_port)
         if local_port is not None and not 0 < local_port < 65536:
             raise InvalidAddress(f"local port {local_port}")
+        addresses = await resolve(host, port)
 
         def attempt(remote: str, changes: Changes) -> TcpStream:
             local = self._local_address(local_address, remote)
@@ -90,7 +96,7 @@ class Stack:
 
         Args:
           port: 0 takes a free one: see `TcpListener.port`.
-          host: a local address, or a name of some; None is every local address of both families.
+          host: a local address, or a name of some; None, "0.0.0.0" and "::" are every local address of both families.
           backlog: how many connections may wait to be accepted; by default `Config.backlog`.
           config: for the connections; by default the stack's.
 
@@ -101,11 +107,12 @@ class Stack:
           SetupError: the kernel cannot be kept away from the port; the message says what to run.
           trio.ClosedResourceError: the stack was closed.
         """
-        addresses = await resolve(host, port) if host is not None else []
-        local = [address for address in addresses if self.link.is_local(address)]
-        if host is None:
+        port = index(port)
+        if host is None or host in EVERY_ADDRESS:
             await trio.lowlevel.checkpoint()
             local = [""]
+        else:
+            local = [address for address in await resolve(host, port) if self.link.is_local(address)]
         if not local:
             raise InvalidAddress(f"{host} is not local")
         return self._listen(local, port, backlog, config)

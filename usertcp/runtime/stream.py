@@ -10,6 +10,7 @@ import trio
 from usertcp.errors import ConnectionClosing, TcpError
 from usertcp.runtime.claims import Claim
 from usertcp.runtime.waiting import Changes, OneAtATime
+from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
@@ -28,7 +29,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
     Made by `Stack.open_tcp_stream` and `TcpListener.accept`. One task may send while another receives.
     """
 
-    __slots__ = ("_claim", "_closed", "_conn", "_receiving", "_sending", "_stack", "changes")
+    __slots__ = ("_claim", "_closed", "_conn", "_receiving", "_sending", "_stack", "_urgent_told", "changes")
 
     def __init__(self, stack: Stack, conn: Connection, claim: Claim, changes: Changes | None = None) -> None:
         """*claim* is released when the connection is CLOSED."""
@@ -40,6 +41,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
         """Why calls are refused, if they are."""
         self._sending = OneAtATime("sending on")
         self._receiving = OneAtATime("receiving from")
+        self._urgent_told = 0
+        """The urgent pointer when `wait_urgent` last returned."""
         conn.on_change = self._changed
         stack.opened(self)
 
@@ -55,14 +58,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
           trio.ClosedResourceError: after `send_eof`, `aclose` or `abort`, or the stack was closed.
           trio.BrokenResourceError: the connection has ended; the cause is the `TcpError`.
         """
-        with self._sending:
-            await trio.lowlevel.checkpoint()
-            rest = memoryview(data).cast("B")
-            while True:
-                rest = rest[self._send(rest) :]
-                if not rest:
-                    return
-                await self.changes.until(self._may_send)
+        await self._send_all(data, urgent=False)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until `send_all` could take at least one octet. Raises what `send_all` raises."""
@@ -129,9 +125,60 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self.refuse("the connection was aborted")
         self._stack.transmit(self._conn)
 
+    async def send_urgent(self, data: bytes | bytearray | memoryview) -> None:
+        """`send_all`, and the peer is told to hurry to the end of *data*, even if its window is closed (RFC 9293,
+        3.8.5). The octets stay in line. New applications should not do this (SHLD-13)."""
+        await self._send_all(data, urgent=True)
+
+    async def wait_urgent(self) -> int:
+        """Wait until the peer says that what it sends is urgent, or that more of it is than it said before (RFC 9293,
+        3.8.5, MUST-32). Another task may receive meanwhile, and what it has received needs no hurry any more.
+
+        Returns:
+          `urgent`; 0 if the peer has sent its last.
+
+        Raises:
+          trio.ClosedResourceError: after `aclose` or `abort`, or the stack was closed.
+          trio.BrokenResourceError: the connection has ended in an error, which is the cause.
+        """
+        conn, told = self._conn, self._urgent_told
+
+        def told_more() -> bool:
+            return conn.urgent > 0 and conn.urgent_pointer != told
+
+        await self.changes.until(lambda: bool(self._closed) or not conn.receiving or told_more())
+        self._check_open()
+        if not told_more():
+            if conn.error is not None:
+                raise broken(conn.error) from conn.error
+            return 0
+        self._urgent_told = conn.urgent_pointer
+        return conn.urgent
+
+    @property
+    def urgent(self) -> int:
+        """How many octets `receive_some` has still to return until the end of the peer's urgent data; 0: nothing is
+        urgent (MUST-33). It returns none beyond that end together with those before it."""
+        return self._conn.urgent
+
     async def wait_closed(self) -> None:
         """Wait until the connection is CLOSED, TIME-WAIT being over, or its stack was closed. Closes nothing itself."""
         await self.changes.until(lambda: self.state is State.CLOSED or self._stack.closed)
+
+    def configure(self, config: Config) -> None:
+        """Go on with other settings: ``stream.configure(replace(stream.config, nagle=False))``.
+
+        Time-outs, keep-alives, buffers and the rules of sending and defence change from now on. What began with the
+        connection stays: what the SYN has offered, congestion control, the bounds of the RTO. A time-out that is
+        running counts from now.
+        """
+        self._conn.configure(config, trio.current_time())
+        self._stack.transmit(self._conn)
+
+    @property
+    def config(self) -> Config:
+        """The settings of this connection."""
+        return self._conn.config
 
     def status(self) -> Status:
         """Everything there is to know about the connection now, and after its end (STATUS; RFC 9293, 3.10.6)."""
@@ -186,11 +233,21 @@ class TcpStream(trio.abc.HalfCloseableStream):
         if self._closed:
             raise trio.ClosedResourceError(self._closed)
 
-    def _send(self, data: memoryview) -> int:
+    async def _send_all(self, data: bytes | bytearray | memoryview, *, urgent: bool) -> None:
+        with self._sending:
+            await trio.lowlevel.checkpoint()
+            rest = memoryview(data).cast("B")
+            while True:
+                rest = rest[self._send(rest, urgent=urgent) :]
+                if not rest:
+                    return
+                await self.changes.until(self._may_send)
+
+    def _send(self, data: memoryview, *, urgent: bool = False) -> int:
         """SEND, in Trio's exceptions, and transmit."""
         self._check_open()
         try:
-            sent = self._conn.send(data, trio.current_time())
+            sent = self._conn.send(data, trio.current_time(), urgent=urgent)
         except ConnectionClosing:
             raise trio.ClosedResourceError("send_eof was called") from None
         except TcpError as error:

@@ -5,8 +5,8 @@ RTT sample, recovery, congestion window, timers, then the send window.
 
 from __future__ import annotations
 
-from usertcp.tcp import loss_detection, selective_ack, timestamps, undo
-from usertcp.tcp.congestion import CONTROLLERS
+from usertcp.tcp import cwnd_validation, loss_detection, selective_ack, timestamps, undo
+from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
 from usertcp.tcp.recovery.sack import Sack
@@ -32,6 +32,7 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     loss_detection.take_probe_answer(tcb, news, seg.ack, now)
     if advances:
         loss_detection.schedule_probe(tcb, now)
+    arrived(tcb, now)
 
 
 def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -41,19 +42,42 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     measure(tcb, seg, now)
     snd.una = seg.ack
     tcb.send_buffer.release(seg.ack)
-    if tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss):
+    recovered = tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss)
+    learn(tcb, acked, now)
+    if recovered:
         tcb.congestion.on_recovered(tcb.flight_size, now)
         tcb.congestion_changed("recovered", now)
     elif handshake:
         start_recovery(tcb)
         start_congestion_control(tcb)
-    elif not tcb.recovery.fast:
+    elif not tcb.recovery.fast and cwnd_validation.may_grow(tcb, acked):
         tcb.congestion.on_ack(acked, now)
         tcb.congestion_changed("ack", now)
     tcb.retransmissions = 0
+    tcb.icmp_error = None
     tcb.timers.retransmit = now + tcb.rtt.rto if snd.una < snd.nxt else NEVER  # RFC 6298, 5.2 and 5.3
     tcb.timers.persist = NEVER
     tcb.timers.user = now + patience(tcb) if snd.una < tcb.end else NEVER
+
+
+def learn(tcb: Tcb, acked: int, now: float) -> None:
+    """Show the congestion control what the path has shown, in recovery too."""
+    arrived(tcb, now)
+    delivery = tcb.deliveries.on_ack(tcb.snd.una, acked, now)
+    if delivery is None:
+        return
+    cwnd = tcb.congestion.cwnd
+    if delivery.rtt is not None:
+        tcb.congestion.on_rtt(delivery.rtt, tcb.rtt.srtt or delivery.rtt, now)
+    in_network = tcb.flight_size - tcb.recovery.sacked_octets - tcb.recovery.lost_octets
+    tcb.congestion.on_delivery(delivery, in_network, now)
+    if tcb.congestion.cwnd != cwnd:
+        tcb.congestion_changed("ack", now)
+
+
+def arrived(tcb: Tcb, now: float) -> None:
+    """Count what has arrived."""
+    tcb.deliveries.on_arrival(tcb.snd.una - tcb.snd.iss + tcb.recovery.sacked_octets, now)
 
 
 def start_recovery(tcb: Tcb) -> None:
@@ -74,7 +98,7 @@ def start_congestion_control(tcb: Tcb) -> None:
     if tcb.retransmissions:
         first = smss
         tcb.rtt.syn_was_retransmitted()
-    tcb.congestion = CONTROLLERS[tcb.config.congestion](smss, first)
+    tcb.congestion = controller(tcb.config.congestion)(smss, first)
 
 
 def measure(tcb: Tcb, seg: Segment, now: float) -> None:

@@ -5,10 +5,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usertcp.tcp.congestion import CONTROLLERS, Controller
+from usertcp.tcp.keepalive import KeepAlive
+from usertcp.tcp.user_timeout import UserTimeoutOption
+
+LARGEST_BUFFER = 1 << 30
+"""What a window can be offered for at the largest scale (RFC 7323, 2.3)."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Config:
-    """Settings of a stack or of one connection. Vary it with `dataclasses.replace`; never change one in use."""
+    """Settings of a stack or of one connection. Vary it with `dataclasses.replace`; never change one in use.
+
+    A connection goes on with other ones by `TcpStream.configure`.
+    """
 
     # Time-outs, seconds
     msl: float = 30.0
@@ -28,9 +38,14 @@ class Config:
     """The same for a SYN: at least 3 minutes (RFC 9293, 3.8.3, MUST-23)."""
     user_timeout: float | None = None
     """The user's own limit in place of `r2` and `r2_syn` (RFC 9293, 3.8.3, MUST-21; 3.10.8)."""
+    user_timeout_option: UserTimeoutOption | None = None
+    """How to tell the peer of it, and to heed what it tells (RFC 5482). None: neither."""
     fin_wait_2_timeout: float | None = None
     """How long a half-closed connection may stay in FIN-WAIT-2. None: as long as the peer keeps its direction open,
     which is the RFC's. When the user has stopped reading as well, it is 2 MSL in any case, as on Linux."""
+    keepalive: KeepAlive | None = None
+    """When to ask a silent peer whether it is still there (RFC 9293, 3.8.4). None: never (MUST-25). `KeepAlive()` asks
+    after two hours."""
     delayed_ack: float = 0.04
     """How long an acknowledgment may be held back (RFC 9293, 3.8.6.3: below 0.5). Linux's minimum. 0: never."""
 
@@ -55,8 +70,14 @@ class Config:
     # Sending
     nagle: bool = True
     """Hold back small segments while data is unacknowledged (RFC 9293, 3.7.4). False is TCP_NODELAY (MUST-17)."""
-    congestion: str = "reno"
-    """A name in `usertcp.tcp.congestion.CONTROLLERS`."""
+    congestion: str | Controller = "cubic"
+    """"cubic" (RFC 9438, what kernels use), "reno" (RFC 5681), "bbr" (version 1), "fixed" (the initial window, for
+    ever), or a class of one's own: see `usertcp.tcp.congestion.CongestionControl`."""
+    cwnd_validation: bool = True
+    """The congestion window grows only while it is what limits the sender (RFC 7661; RFC 9438, 5.8), as in kernels."""
+    pacing: bool = False
+    """Spread a window over its round trip, where the controller has no rate of its own. Off, as without Linux's fq:
+    the ACK clock does it, and each segment costs a timer."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
     rack: bool = True
@@ -67,6 +88,12 @@ class Config:
     drained to the new window (RFC 6675). Means something with SACK only."""
     undo: bool = True
     """RFC 3522 and 4015: give the congestion window back when timestamps or DSACKs show that nothing was lost."""
+
+    # What IP is asked for
+    dscp: int = 0
+    """Differentiated services codepoint of what is sent, 0 to 63 (RFC 2474; RFC 9293, 3.9.1.9, MUST-48)."""
+    ttl: int | None = None
+    """IPv4 time to live or IPv6 hop limit (RFC 9293, 3.9.2, MUST-49). None: the codec's, 64."""
 
     # Defence
     challenge_acks_per_second: int = 10
@@ -81,14 +108,26 @@ class Config:
     """Local ports of active OPENs, inclusive (RFC 6056). Above the kernel's own (32768-60999)."""
 
     def __post_init__(self) -> None:
+        for name in ("r1", "r2", "r2_syn", "backlog", "challenge_acks_per_second"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("user_timeout", "fin_wait_2_timeout", "initial_window"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, or None")
+        if isinstance(self.congestion, str) and self.congestion not in CONTROLLERS:
+            raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
         if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:
             raise ValueError("rto_min must be positive and at most rto_max, rto_initial positive")
-        if self.mss is not None and self.mss < 64:
-            raise ValueError("mss must leave room for text beside 40 octets of options: at least 64")
-        if self.receive_buffer < 1 or self.send_buffer < 1:
-            raise ValueError("buffers hold at least one octet")
+        if self.mss is not None and not 64 <= self.mss <= 65535:
+            raise ValueError("mss is 64 (room for text beside 40 octets of options) to 65535")
+        if self.receive_buffer < 1 or self.send_buffer < 1 or self.receive_buffer > LARGEST_BUFFER:
+            raise ValueError(
+                f"send_buffer and receive_buffer hold at least 1 octet, receive_buffer at most {LARGEST_BUFFER}"
+            )
+        if not 0 <= self.dscp < 64 or (self.ttl is not None and not 1 <= self.ttl <= 255):
+            raise ValueError("dscp has six bits, ttl is 1 to 255")
         low, high = self.port_range
         if not 1 <= low <= high <= 65535:
             raise ValueError("port_range is (low, high), 1 to 65535")

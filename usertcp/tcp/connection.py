@@ -17,7 +17,7 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
-from usertcp.tcp import icmp, output, window
+from usertcp.tcp import icmp, keepalive, output, urgency, user_timeout, window
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.segment import ACK, Flow, Segment
@@ -26,7 +26,7 @@ from usertcp.tcp.sequence import unwrap
 from usertcp.tcp.state import SYNCHRONIZED, Event, State
 from usertcp.tcp.status import Status, status
 from usertcp.tcp.tcb import NEVER, TIMERS, Discard, Tcb
-from usertcp.tcp.timeouts import timeouts
+from usertcp.tcp.timeouts import patience, timeouts
 
 SENDING = frozenset({State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})
 """States in which SEND takes octets (RFC 9293, 3.10.2)."""
@@ -84,21 +84,24 @@ class Connection:
             raise ValueError("remote socket unspecified")
         tcb.enter(Event.PASSIVE_OPEN if passive else Event.ACTIVE_OPEN, now)
 
-    def send(self, data: bytes | bytearray | memoryview, now: float) -> int:
+    def send(self, data: bytes | bytearray | memoryview, now: float, *, urgent: bool = False) -> int:
         """Queue octets for the peer: SEND (3.10.2). In LISTEN, with a remote socket specified, it also opens actively.
+
+        Args:
+          urgent: tell the peer to hurry to the end of *data* (3.8.5). New applications should not (SHLD-13).
 
         Returns:
           How many octets were taken, 0 to len(data): what fits into Config.send_buffer. After 0, wait for `writable`.
 
         Raises:
-          ConnectionClosing: after `close`.
+          ConnectionClosing: after `close`, also once the connection has ended well.
           TcpError: the connection has ended, in this error; ConnectionDoesNotExist without one.
           ValueError: in LISTEN, and the remote socket is unspecified.
 
         Nothing is transmitted before `output`.
         """
         tcb = self.tcb
-        if tcb.state is State.CLOSED:
+        if tcb.state is State.CLOSED and (tcb.error or tcb.snd.fin is None):
             raise tcb.error or ConnectionDoesNotExist()
         if tcb.state not in SENDING or tcb.close_queued:
             raise ConnectionClosing()
@@ -106,10 +109,13 @@ class Connection:
             if not tcb.flow.remote_port:
                 raise ValueError("remote socket unspecified")
             tcb.enter(Event.SEND, now)
-        return tcb.send_buffer.append(data)
+        taken = tcb.send_buffer.append(data)
+        if urgent and len(data):
+            urgency.queued(tcb)
+        return taken
 
     def receive(self, max_octets: int, now: float) -> bytes:
-        """Take up to *max_octets* that have arrived in order: RECEIVE (3.10.3).
+        """Take up to *max_octets* that have arrived in order: RECEIVE (3.10.3). It stops where urgent data ends.
 
         Returns:
           b"" when there are none now: `at_eof` tells whether there will be more.
@@ -118,9 +124,9 @@ class Connection:
           TcpError: everything was read, and the connection has ended in this error.
         """
         tcb = self.tcb
-        data = tcb.receive_buffer.read(max_octets)
+        data = tcb.receive_buffer.read(urgency.readable(tcb, max_octets))
         if data:
-            if tcb.state not in AFTER_FIN and tcb.state is not State.CLOSED and window.update_owed(tcb):
+            if self.receiving and window.update_owed(tcb):
                 tcb.ack_now = True
         elif tcb.error is not None:
             raise tcb.error
@@ -131,8 +137,7 @@ class Connection:
 
         Args:
           receive: False if the user will not RECEIVE any more either. Text that is unread or still to come is then
-          answered by a
-            RST, for it is lost (3.6.1, SHLD-3), and FIN-WAIT-2 is bounded.
+            answered by a RST, for it is lost (3.6.1, SHLD-3), and FIN-WAIT-2 is bounded.
         """
         tcb = self.tcb
         if not receive and tcb.user_reads:
@@ -154,6 +159,24 @@ class Connection:
         if self.tcb.state is not State.CLOSED:
             self.tcb.abort(Event.ABORT, ConnectionAborted(), now)
 
+    def configure(self, config: Config, now: float) -> None:
+        """Go on with other settings, made of `config` by `dataclasses.replace`. In any state.
+
+        Time-outs, keep-alives, buffers and the rules of sending and defence change from now on. What began with the
+        connection stays: what the SYN has offered, congestion control, the bounds of the RTO. A time-out that is
+        running counts from now.
+        """
+        tcb = self.tcb
+        before = self._timers_before()
+        if user_timeout.advertised(config) != user_timeout.advertised(tcb.config):
+            tcb.user_timeout_owed = True
+        tcb.config = config
+        tcb.send_buffer.limit = config.send_buffer
+        if tcb.timers.user != NEVER:
+            tcb.timers.user = now + patience(tcb)
+        keepalive.configured(tcb, now)
+        self._trace_timers(before, now)
+
     def status(self, now: float) -> Status:
         """STATUS (3.10.6)."""
         return status(self.tcb, now)
@@ -168,12 +191,14 @@ class Connection:
             tcb.trace(SegmentIn(now, tcb.flow, seg))
         seq = seg.seq if tcb.state in (State.LISTEN, State.SYN_SENT) else unwrap(seg.seq, tcb.rcv.nxt)
         ack = unwrap(seg.ack, tcb.snd.una) if seg.flags & ACK else 0
-        here = Segment(seq, ack, seg.flags, seg.wnd, seg.options, seg.data, seg.up)
+        here = Segment(seq, ack, seg.flags, seg.wnd, seg.options, seg.data, seg.up, seg.traffic_class)
         before = self._timers_before()
         try:
             segment_arrives(tcb, here, now)
         except Discard as why:
             tcb.discarded(seg, str(why), now)
+        tcb.rcv.dscp = seg.traffic_class >> 2
+        keepalive.heard(tcb, now)
         self._trace_timers(before, now)
 
     def icmp_arrives(self, message: icmp.Message, now: float) -> None:
@@ -189,7 +214,7 @@ class Connection:
         if hard:
             tcb.abort(Event.TIMEOUT, HostUnreachable(text), now)
         else:
-            tcb.soft_error = text
+            tcb.icmp_error = text
 
     def timeouts(self, now: float) -> None:
         """Run what has expired (3.10.8)."""
@@ -216,6 +241,10 @@ class Connection:
         return self.tcb.flow
 
     @property
+    def config(self) -> Config:
+        return self.tcb.config
+
+    @property
     def state(self) -> State:
         return self.tcb.state
 
@@ -230,6 +259,11 @@ class Connection:
         return self.tcb.soft_error
 
     @property
+    def retransmissions(self) -> int:
+        """How often the oldest unacknowledged segment was sent again."""
+        return self.tcb.retransmissions
+
+    @property
     def at_eof(self) -> bool:
         """The peer's FIN has been taken, and everything before it was read."""
         tcb = self.tcb
@@ -240,6 +274,22 @@ class Connection:
     def readable(self) -> bool:
         """`receive` has something to say: octets, the end or an error."""
         return bool(self.tcb.receive_buffer.readable) or self.at_eof or self.tcb.error is not None
+
+    @property
+    def urgent(self) -> int:
+        """How many octets are to be read, and to arrive, until the end of the peer's urgent data; 0 when none is
+        (3.8.5, MUST-33)."""
+        return urgency.remaining(self.tcb)
+
+    @property
+    def urgent_pointer(self) -> int:
+        """RCV.UP: it advances as more becomes urgent. What it was means nothing to the user, only that it changes."""
+        return self.tcb.rcv.up
+
+    @property
+    def receiving(self) -> bool:
+        """The peer may still send something."""
+        return self.tcb.state is not State.CLOSED and self.tcb.state not in AFTER_FIN
 
     @property
     def writable(self) -> bool:

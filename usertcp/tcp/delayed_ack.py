@@ -12,10 +12,14 @@ def text_accepted(tcb: Tcb, seg: Segment, now: float) -> None:
     A full-sized segment waits for its neighbour, 2 * RMSS octets being acknowledged at once (SHLD-19). A small or
     pushed one is the tail of what the peer has to say for now: its Nagle algorithm may be holding the next one until
     we acknowledge, so delaying would cost the exchange the whole delay.
+
+    Full-sized is the largest text that this peer has sent so far, for its path may be narrower than ours.
     """
-    full = tcb.rcv.mss - (TIMESTAMPS_OCTETS if tcb.timestamps.enabled else 0)
-    owed = tcb.rcv.nxt - tcb.rcv.acked
-    if not tcb.config.delayed_ack or len(seg.data) < full or seg.flags & PSH or owed >= 2 * full:
+    rcv = tcb.rcv
+    most = rcv.mss - (TIMESTAMPS_OCTETS if tcb.timestamps.enabled else 0)
+    rcv.full = min(max(rcv.full, len(seg.data)), most)
+    owed = rcv.nxt - rcv.acked
+    if not tcb.config.delayed_ack or len(seg.data) < rcv.full or seg.flags & PSH or owed >= 2 * rcv.full:
         tcb.ack_now = True
     elif tcb.timers.delayed_ack == NEVER:
         tcb.timers.delayed_ack = now + tcb.config.delayed_ack

@@ -87,6 +87,7 @@ class Endpoint:
         *,
         mss: Callable[[str], int],
         answers: Callable[[str, int], bool],
+        advise: Callable[[str], None] = lambda remote: None,
         tracer: Tracer | None = None,
     ) -> None:
         """
@@ -96,6 +97,8 @@ class Endpoint:
           answers: whether a segment for this local address and port, of no connection, is ours to answer by a RST.
           Not where
             a kernel beside us may have a connection of its own.
+          advise: told a remote address from which nothing comes, each time that a segment has been retransmitted R1
+            times or more: negative advice to IP (RFC 9293, 3.8.3, MUST-20; RFC 1122, 3.3.1.4).
         """
         self.config = config
         self.connections: dict[Flow, Connection] = {}
@@ -103,10 +106,14 @@ class Endpoint:
         self._secret = secret
         self._mss = mss
         self._answers = answers
+        self.advise = advise
         self._tracer = tracer
         self._ports = PortChooser(secret, *config.port_range)
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._origins: dict[Connection, Listener] = {}
+        """Which listener a half-open connection came from."""
+        self._set_aside: dict[Connection, Connection] = {}
+        """The incarnation in TIME-WAIT whose place a half-open one has taken."""
         self._touched: dict[Connection, None] = {}
         self._replies: list[tuple[Flow, Segment]] = []
         self._heap: list[tuple[float, int, Connection]] = []
@@ -194,7 +201,10 @@ class Endpoint:
                 continue  # it was moved to an earlier time since
             conn.scheduled = inf
             if conn.deadline <= now:
+                before = conn.retransmissions
                 conn.timeouts(now)
+                if conn.retransmissions > before and conn.retransmissions >= conn.config.r1:
+                    self.advise(conn.flow.remote)
                 self.touch(conn)
             else:
                 self._schedule(conn)
@@ -223,6 +233,8 @@ class Endpoint:
                 listener.handshake_ended(conn)
             if conn.state in GONE and self.connections.get(flow) is conn:
                 del self.connections[flow]
+            if conn.state is not State.SYN_RECEIVED and (old := self._set_aside.pop(conn, None)) is not None:
+                self._decide(old, conn, now)
         for conn in touched:
             conn.on_change()
         return out
@@ -273,8 +285,6 @@ class Endpoint:
             return
         iss = isn(self._secret, flow, now)
         if old is not None:
-            old.tcb.enter(Event.RCV_SYN, now)
-            self.touch(old)
             iss = time_wait.next_iss(old.tcb, iss)
         conn = self._connection(flow, listener.config, iss)
         conn.open(now, passive=True)
@@ -284,6 +294,19 @@ class Endpoint:
             self.connections[flow] = conn
             self._origins[conn] = listener
             listener.add(conn)
+            if old is not None:
+                self._set_aside[conn] = old
+
+    def _decide(self, old: Connection, new: Connection, now: float) -> None:
+        """The handshake of a new incarnation has ended. If its SYN was an old duplicate after all, TIME-WAIT goes on
+        (RFC 9293, 3.6.1, MAY-2, condition 2)."""
+        if old.state is not State.TIME_WAIT:
+            return  # its 2 MSL have passed meanwhile
+        if new.state in GONE:
+            self.connections[old.flow] = old
+        else:
+            old.tcb.enter(Event.RCV_SYN, now)
+            old.on_change()
 
     def _arrives_in_closed(self, flow: Flow, seg: Segment, now: float) -> None:
         """RFC 9293, 3.10.7.1."""

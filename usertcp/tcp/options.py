@@ -22,6 +22,8 @@ class Options:
     """(TSval, TSecr), 32 bits each (RFC 7323, 3)."""
     sack: tuple[tuple[int, int], ...] = ()
     """Blocks (left edge, right edge) as 32-bit sequence numbers, the most recent first (RFC 2018, 3)."""
+    user_timeout: int | None = None
+    """Seconds, 1 to 32,767, or whole minutes up to as many (RFC 5482, 3.3). The reserved 0 is None."""
     unknown: tuple[tuple[int, bytes], ...] = ()
     """(kind, data) of every other option, in their order: ignored by the core, kept for whoever looks (MUST-6)."""
 

@@ -6,7 +6,18 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import loss_detection, persist, selective_ack, timestamps, undo, window
+from usertcp.tcp import (
+    cwnd_validation,
+    loss_detection,
+    pacing,
+    persist,
+    selective_ack,
+    timestamps,
+    undo,
+    urgency,
+    user_timeout,
+    window,
+)
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -37,10 +48,13 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
         rescue(tcb, now, out)
+        cwnd_validation.note_use(tcb)
         arm_timers(tcb, now)
         if tcb.snd.nxt > before:
             loss_detection.schedule_probe(tcb, now)
     tcb.probe_owed = False
+    if tcb.keepalive_owed:
+        keep_alive(tcb, now, out)
     if tcb.ack_now:
         out.append(segment(tcb, acceptable_seq(tcb), ACK, b"", now))
     return out
@@ -62,6 +76,8 @@ def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
         syn = lost[0] == snd.iss
         limit = snd.iss + 1 if syn else resend_limit(tcb, lost[1])
         if lost[0] >= limit or not (syn or recovery.may_resend(tcb.congestion.cwnd, tcb.flight_size)):
+            return
+        if pacing.must_wait(tcb, now):
             return
         tcb.counters["segments retransmitted"] += 1
         out.append(segment_at(tcb, lost[0], limit, now))
@@ -85,6 +101,8 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
             if usable < 1:
                 return
         elif size <= 0 or room < size or not window.worth_sending(tcb, size, full):
+            return
+        if pacing.must_wait(tcb, now):
             return
         out.append(segment_at(tcb, snd.nxt, snd.una + snd.wnd, now))
 
@@ -132,6 +150,15 @@ def probe_tail(tcb: Tcb, now: float, out: list[Segment]) -> None:
     probe.end, probe.again, probe.sampled = snd.nxt, not new, False
 
 
+def keep_alive(tcb: Tcb, now: float, out: list[Segment]) -> None:
+    """Ask for an acknowledgment by a segment left of the peer's window: <SEQ=SND.NXT-1>, empty unless the config wants
+    an octet of garbage in it (RFC 9293, 3.8.4, SHLD-12)."""
+    tcb.keepalive_owed = False
+    tcb.counters["keep-alives out"] += 1
+    garbage = tcb.config.keepalive is not None and tcb.config.keepalive.garbage
+    out.append(segment(tcb, tcb.snd.nxt - 1, ACK, b"\0" if garbage else b"", now))
+
+
 def restart_after_idle(tcb: Tcb, now: float) -> None:
     """After more than one RTO without sending, what the congestion window knew is stale (RFC 5681, 4.1)."""
     if tcb.flight_size == 0 and tcb.snd.nxt < tcb.end and now - tcb.last_sent > tcb.rtt.rto:
@@ -143,13 +170,16 @@ def restart_after_idle(tcb: Tcb, now: float) -> None:
 
 def arm_timers(tcb: Tcb, now: float) -> None:
     """One of two timers watches over what the peer has not acknowledged: the retransmission timer what is in flight
-    (RFC 6298, 5.1), the persist timer what the windows hold back (RFC 9293, 3.8.6.1); and above both, how long the
+    (RFC 6298, 5.1), the persist timer what the windows hold back (RFC 9293, 3.8.6.1), unless it is only pacing that
+    does; and above both, how long the
     user will wait."""
     timers = tcb.timers
     if tcb.flight_size > tcb.recovery.lost_octets:
         timers.persist = NEVER
         if timers.retransmit == NEVER:
             timers.retransmit = now + tcb.rtt.rto
+    elif timers.pacing != NEVER:
+        timers.retransmit = timers.persist = NEVER
     else:
         timers.retransmit = NEVER
         if timers.persist == NEVER:
@@ -160,7 +190,8 @@ def arm_timers(tcb: Tcb, now: float) -> None:
 
 def full_size(tcb: Tcb) -> int:
     """Eff.snd.MSS: the text that a full-sized segment holds now, options deducted (RFC 9293, 3.7.1, MUST-16)."""
-    return max(tcb.smss - sack_octets(tcb), 1)
+    more = sack_octets(tcb) if user_timeout.due(tcb) is None else user_timeout.OCTETS
+    return max(tcb.smss - more, 1)
 
 
 def sack_octets(tcb: Tcb) -> int:
@@ -188,13 +219,18 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
             flags |= FIN
         seg = segment(tcb, position, flags, data, now)
     snd.nxt = max(snd.nxt, position + seg.len)
+    tcb.began = min(tcb.began, now)
     if again:
         undo.resent(tcb, position, position + seg.len, now)
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
-    elif tcb.timed is None:
-        tcb.timed = (snd.nxt, now)
+        tcb.deliveries.on_resent(position + seg.len, snd.nxt, now)
+    else:
+        tcb.deliveries.on_sent(snd.nxt, now)
+        if tcb.timed is None:
+            tcb.timed = (snd.nxt, now)
     tcb.recovery.on_sent(position, position + seg.len, now)
     tcb.last_sent = now
+    pacing.charge(tcb, len(seg.data), now)
     return seg
 
 
@@ -214,11 +250,14 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
         rcv.acked = rcv.nxt
         tcb.ack_now = False
         tcb.timers.delayed_ack = NEVER
+    urgency.mark(tcb, seg, position)
     return sent(tcb, seg, now, retransmission=retransmission)
 
 
 def sent(tcb: Tcb, seg: Segment, now: float, *, retransmission: bool = False) -> Segment:
-    """Count and show a segment that is about to leave."""
+    """Say what IP shall do with a segment that is about to leave (RFC 9293, 3.9.1.9, SHLD-22), count and show it."""
+    seg.traffic_class |= tcb.config.dscp << 2
+    seg.ttl = tcb.config.ttl
     tcb.counters["segments out"] += 1
     tcb.counters["octets out"] += len(seg.data)
     if tcb.trace:
@@ -237,10 +276,15 @@ def syn_options(tcb: Tcb, now: float) -> Options:
         window_scale=window.scale_for(config.receive_buffer) if scaling else None,
         sack_permitted=config.sack if first else tcb.sack_permitted,
         timestamps=(timestamps.clock(tcb, now), tcb.timestamps.recent) if stamps else None,
+        user_timeout=user_timeout.advertised(config),
     )
 
 
 def ordinary_options(tcb: Tcb, now: float) -> Options:
     stamps = timestamps.option(tcb, now)
+    seconds = user_timeout.due(tcb)
     blocks = selective_ack.write(tcb)
-    return Options(timestamps=stamps, sack=blocks) if stamps or blocks else NO_OPTIONS
+    tcb.user_timeout_owed = tcb.user_timeout_owed and seconds is None
+    if not stamps and not blocks and seconds is None:
+        return NO_OPTIONS
+    return Options(timestamps=stamps, sack=blocks, user_timeout=seconds)

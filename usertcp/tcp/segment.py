@@ -1,5 +1,5 @@
 """A segment: what the core takes and gives (RFC 9293, 3.1). It holds no addresses and no checksum, and is never
-octets."""
+octets. Two fields of the IP header go with it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ class Segment:
     data: bytes = b""
     up: int = 0
     """Urgent pointer; means something with URG only."""
+    traffic_class: int = 0
+    """The octet of that name in IPv6, "type of service" in IPv4: DSCP in its upper six bits (RFC 2474), ECN in the
+    others (RFC 3168)."""
+    ttl: int | None = None
+    """Time to live or hop limit to send with; None is the codec's own. Not read from packets."""
 
     @property
     def len(self) -> int:

@@ -6,13 +6,20 @@ reason. CLOSED, where there is no TCB, is `reset.answer`."""
 from __future__ import annotations
 
 from usertcp.errors import ConnectionAborted, ConnectionRefused, ConnectionReset
-from usertcp.tcp import acknowledgment, challenge_ack, delayed_ack, negotiation, reset, selective_ack, timestamps
+from usertcp.tcp import (
+    acknowledgment,
+    challenge_ack,
+    delayed_ack,
+    negotiation,
+    reset,
+    selective_ack,
+    timestamps,
+    urgency,
+    user_timeout,
+)
 from usertcp.tcp.segment import ACK, FIN, RST, SYN, Segment
-from usertcp.tcp.state import Event, State
+from usertcp.tcp.state import RECEIVING, Event, State
 from usertcp.tcp.tcb import Discard, Tcb
-
-RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
-"""States in which the peer may still send text."""
 
 
 def segment_arrives(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -23,6 +30,7 @@ def segment_arrives(tcb: Tcb, seg: Segment, now: float) -> None:
         in_syn_sent(tcb, seg, now)
     else:
         in_other_states(tcb, seg, now)
+    user_timeout.take(tcb, seg, now)
 
 
 def reply_reset(tcb: Tcb, seg: Segment) -> None:
@@ -76,6 +84,7 @@ def in_syn_sent(tcb: Tcb, seg: Segment, now: float) -> None:
         acknowledgment.acknowledge(tcb, seg, now)
         tcb.enter(Event.RCV_SYN_ACK, now)
         tcb.ack_now = True
+        urgency.check_urg_bit(tcb, seg)
         seventh_process_segment_text(tcb, seg, now)
         eighth_check_fin_bit(tcb, now)
     else:
@@ -100,7 +109,7 @@ def in_other_states(tcb: Tcb, seg: Segment, now: float) -> None:
     # Third, security and compartment: not supported, nothing to check.
     fourth_check_syn_bit(tcb, seg, now)
     fifth_check_ack_field(tcb, seg, now)
-    # Sixth, URG: read as ordinary text.
+    urgency.check_urg_bit(tcb, seg)  # sixth
     seventh_process_segment_text(tcb, seg, now)
     eighth_check_fin_bit(tcb, now)
 
@@ -231,6 +240,7 @@ def release_held(tcb: Tcb, now: float) -> None:
     """Once our SYN is acknowledged, process what came with the peer's (RFC 9293, 3.10.7.2, third)."""
     if tcb.held is not None and tcb.syn_acked:
         held, tcb.held = tcb.held, None
+        urgency.check_urg_bit(tcb, held)
         seventh_process_segment_text(tcb, held, now)
         eighth_check_fin_bit(tcb, now)
 

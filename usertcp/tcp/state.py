@@ -87,3 +87,5 @@ entered ESTABLISHED or discarded the segment. """
 
 SYNCHRONIZED = frozenset({S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2, S.CLOSE_WAIT, S.CLOSING, S.LAST_ACK, S.TIME_WAIT})
 """RFC 9293, 3.5.2, third group."""
+RECEIVING = frozenset({S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2})
+"""States in which the peer may still send text."""

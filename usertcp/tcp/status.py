@@ -30,6 +30,8 @@ class Status:
     """The MSS that we announced."""
     snd_scale: int
     rcv_scale: int
+    rcv_dscp: int
+    """Differentiated services codepoint of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
     timestamps: bool
     sack_permitted: bool
     srtt: float | None
@@ -45,6 +47,8 @@ class Status:
     """Octets that wait for RECEIVE."""
     out_of_order: int
     """Octets that arrived beyond a hole."""
+    remote_user_timeout: int | None
+    """How long the peer waits for us, seconds, if it has said so (RFC 5482) and `Config.user_timeout_option` is on."""
     retransmissions: int
     """Of the oldest unacknowledged segment."""
     timers: dict[str, float]
@@ -72,6 +76,7 @@ def status(tcb: Tcb, now: float) -> Status:
         rcv_mss=rcv.mss,
         snd_scale=snd.scale,
         rcv_scale=rcv.scale,
+        rcv_dscp=rcv.dscp,
         timestamps=tcb.timestamps.enabled,
         sack_permitted=tcb.sack_permitted,
         srtt=tcb.rtt.srtt,
@@ -84,6 +89,7 @@ def status(tcb: Tcb, now: float) -> Status:
         unsent=max(tcb.send_buffer.end - max(snd.nxt, snd.iss + 1), 0),
         unread=tcb.receive_buffer.readable,
         out_of_order=sum(end - start for start, end in tcb.receive_buffer.ranges),
+        remote_user_timeout=tcb.remote_user_timeout,
         retransmissions=tcb.retransmissions,
         timers={name: at - now for name in TIMERS if (at := getattr(tcb.timers, name)) != NEVER},
         counters=dict(tcb.counters),

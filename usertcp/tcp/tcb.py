@@ -8,7 +8,8 @@ from math import inf
 
 from usertcp.errors import TcpError
 from usertcp.tcp.config import Config
-from usertcp.tcp.congestion import CONTROLLERS, CongestionControl
+from usertcp.tcp.congestion import CongestionControl, controller
+from usertcp.tcp.congestion.delivery import Deliveries
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
@@ -17,7 +18,7 @@ from usertcp.tcp.recovery.reduction import Reduction
 from usertcp.tcp.recovery.rtt import RttEstimator
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.tcp.send_buffer import SendBuffer
-from usertcp.tcp.state import TRANSITIONS, Event, State
+from usertcp.tcp.state import SYNCHRONIZED, TRANSITIONS, Event, State
 
 TOLD_OF_ABORT = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT})
 """States in which ABORT sends a RST (RFC 9293, 3.10.5): those with something that the peer would wait for in vain."""
@@ -49,6 +50,8 @@ class SendSequence:
     """Snd.Wind.Shift (RFC 7323, 2.2)."""
     fin: int | None = None
     """Position of our FIN, once the user has called CLOSE."""
+    up: int = 0
+    """SND.UP: the position after the urgent data that was queued last."""
 
 
 @dataclass(slots=True)
@@ -63,10 +66,16 @@ class ReceiveSequence:
     """Last.ACK.sent (RFC 7323, 4.3)."""
     mss: int = 536
     """The MSS that we announced."""
+    full: int = 536
+    """RMSS as far as we know (3.8.6.3): the default, or the largest text that came in a segment so far."""
     scale: int = 0
     """Rcv.Wind.Shift."""
     fin: int | None = None
     """Position of the peer's FIN, once seen, even if octets before it are still missing."""
+    up: int = 0
+    """RCV.UP: the position after the urgent data that the peer has told us of."""
+    dscp: int = 0
+    """Of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
 
     @property
     def wnd(self) -> int:
@@ -89,6 +98,10 @@ class Timers:
     """Zero-window probes and the silly-window override (RFC 9293, 3.8.6.1 and 3.8.6.2.1)."""
     delayed_ack: float = NEVER
     """RFC 9293, 3.8.6.3."""
+    keepalive: float = NEVER
+    """RFC 9293, 3.8.4."""
+    pacing: float = NEVER
+    """When the next segment may leave."""
     user: float = NEVER
     """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
     fin_wait_2: float = NEVER
@@ -106,6 +119,8 @@ class Timers:
             self.retransmit,
             self.persist,
             self.delayed_ack,
+            self.keepalive,
+            self.pacing,
             self.user,
             self.fin_wait_2,
             self.time_wait,
@@ -152,16 +167,22 @@ class Tcb:
 
     __slots__ = (
         "ack_now",
+        "began",
         "challenge_acks",
         "close_queued",
         "config",
         "congestion",
         "counters",
+        "cwnd_used",
+        "deliveries",
         "dsack_seen",
         "duplicate",
         "error",
         "flow",
         "held",
+        "icmp_error",
+        "keepalive_owed",
+        "keepalive_probes",
         "last_sent",
         "loss_probe",
         "passive",
@@ -171,6 +192,8 @@ class Tcb:
         "receive_buffer",
         "recovery",
         "reduction",
+        "release_at",
+        "remote_user_timeout",
         "replies",
         "reset_owed",
         "retransmissions",
@@ -178,13 +201,13 @@ class Tcb:
         "sack_permitted",
         "send_buffer",
         "snd",
-        "soft_error",
         "state",
         "timed",
         "timers",
         "timestamps",
         "trace",
         "user_reads",
+        "user_timeout_owed",
         "window_scaling",
     )
 
@@ -205,7 +228,12 @@ class Tcb:
         self.rtt = RttEstimator(config.rto_initial, config.rto_min, config.rto_max)
         self.recovery: LossRecovery = NewReno()
         """Until the handshake is done; then what both ends can."""
-        self.congestion: CongestionControl = CONTROLLERS[config.congestion](mss, mss)
+        self.congestion: CongestionControl = controller(config.congestion)(mss, mss)
+        self.deliveries = Deliveries()
+        self.release_at = -inf
+        """Pacing: text leaves no earlier."""
+        self.cwnd_used = iss
+        """What was sent up to here had the whole of the congestion window in use."""
         self.timestamps = TimestampState(timestamp_offset)
         self.sack_permitted = False
         """Both ends offered it."""
@@ -226,6 +254,12 @@ class Tcb:
         """The last reduction of the congestion window, while it may still turn out to have been wrong."""
         self.dsack_seen = False
         """The peer has reported a duplicate, so it does when there is one (RFC 2883)."""
+        self.keepalive_probes = 0
+        """Keep-alives since the peer was last heard."""
+        self.keepalive_owed = False
+        """The keep-alive timer expired: a probe goes out with the next output."""
+        self.began = inf
+        """When our SYN was first sent."""
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False
@@ -240,10 +274,15 @@ class Tcb:
         """CLOSE was called in SYN-RECEIVED with text still to send; it takes effect in ESTABLISHED (3.10.4)."""
         self.user_reads = True
         """False once the user will not RECEIVE any more: then new data is answered by a RST (3.6.1, SHLD-3)."""
+        self.remote_user_timeout: int | None = None
+        """What the peer last said in its user timeout option, seconds (RFC 5482)."""
+        self.user_timeout_owed = True
+        """Ours is to be said in the next segment without SYN, if the option is in use."""
         self.challenge_acks = (0, -inf)
         """(how many, since when) in the current second."""
         self.error: TcpError | None = None
-        self.soft_error: str | None = None
+        self.icmp_error: str | None = None
+        """The last ICMP error about something in flight that did not end the connection."""
         self.counters: Counter[str] = Counter()
 
     # Predicates
@@ -272,6 +311,15 @@ class Tcb:
         """Octets of text in a full-sized segment (RFC 5681, 2): the effective MSS without the timestamps that each
         one carries."""
         return self.snd.mss - (TIMESTAMPS_OCTETS if self.timestamps.enabled else 0)
+
+    @property
+    def soft_error(self) -> str | None:
+        """Signs of trouble that did not end the connection, until the peer acknowledges something again
+        (RFC 9293, 3.9.1.8, MUST-47, SHLD-9, SHLD-25)."""
+        signs = [self.icmp_error] if self.icmp_error else []
+        if self.retransmissions >= self.config.r1:
+            signs.append(f"no answer after {self.retransmissions} retransmissions")
+        return "; ".join(signs) or None
 
     # Changes
 
@@ -308,8 +356,13 @@ class Tcb:
         self.enter(event, now)
 
     def abort(self, event: Event, error: TcpError, now: float) -> None:
-        """End the connection in an error, and tell the peer by a RST if there is a peer to tell (RFC 9293, 3.10.5)."""
-        self.reset_owed = self.state in TOLD_OF_ABORT
+        """End the connection in an error, and tell the peer by a RST if there is a peer to tell (RFC 9293, 3.10.5).
+
+        In CLOSING and LAST-ACK there is only if something is lost with the connection: text of ours that was not
+        acknowledged, or of the peer's that was not read.
+        """
+        lost = self.send_buffer or self.receive_buffer.readable
+        self.reset_owed = self.state in TOLD_OF_ABORT or bool(lost and self.state in SYNCHRONIZED)
         self.fail(event, error, now)
 
     def discarded(self, seg: Segment, reason: str, now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usertcp.errors import ConnectionTimedOut
-from usertcp.tcp import loss_detection, undo
+from usertcp.tcp import keepalive, loss_detection, undo, user_timeout
 from usertcp.tcp.events import TimerExpired
 from usertcp.tcp.recovery import NO_NEWS
 from usertcp.tcp.state import Event
@@ -22,6 +22,8 @@ def timeouts(tcb: Tcb, now: float) -> None:
 
 def patience(tcb: Tcb) -> float:
     """Seconds without an answer until the connection is given up: R2 (RFC 9293, 3.8.3)."""
+    if tcb.syn_acked and (agreed := user_timeout.adopted(tcb)) is not None:
+        return agreed
     if tcb.config.user_timeout is not None:
         return tcb.config.user_timeout
     return tcb.config.r2 if tcb.syn_acked else tcb.config.r2_syn
@@ -33,8 +35,6 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     tcb.counters["retransmission timeouts"] += 1
     tcb.rtt.back_off()
     tcb.timed = None
-    if tcb.retransmissions >= tcb.config.r1:
-        tcb.soft_error = f"no answer after {tcb.retransmissions} retransmissions"
     if tcb.syn_acked:
         undo.remember(tcb, timeout=True)
         tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
@@ -58,9 +58,13 @@ def delayed_ack_timeout(tcb: Tcb, now: float) -> None:
     tcb.ack_now = True
 
 
-def user_timeout(tcb: Tcb, now: float) -> None:
+def pacing_timeout(tcb: Tcb, now: float) -> None:
+    """What had to wait goes out with the next output."""
+
+
+def user_timeout_expired(tcb: Tcb, now: float) -> None:
     """The user has waited long enough. The peer, if there is one, is told by a RST (RFC 9293, 3.8.3, R2)."""
-    what = tcb.soft_error if tcb.retransmissions and tcb.soft_error else "no acknowledgment in time"
+    what = tcb.soft_error or "no acknowledgment in time"
     tcb.abort(Event.TIMEOUT, ConnectionTimedOut(what), now)
 
 
@@ -79,7 +83,9 @@ EXPIRED = {
     "retransmit": retransmission_timeout,
     "persist": persist_timeout,
     "delayed_ack": delayed_ack_timeout,
-    "user": user_timeout,
+    "keepalive": keepalive.expired,
+    "pacing": pacing_timeout,
+    "user": user_timeout_expired,
     "fin_wait_2": fin_wait_2_timeout,
     "time_wait": time_wait_timeout,
 }

@@ -7,6 +7,8 @@ from usertcp.tcp.segment import RST, SYN, Segment
 from usertcp.tcp.sequence import HALF, MASK
 from usertcp.tcp.tcb import Discard, Tcb
 
+GRANULARITY = 0.001
+"""Seconds per tick of TSval."""
 VOID_AFTER = 24 * 86400.0
 """TS.Recent is not compared after so many seconds without a segment (RFC 7323, 5.5)."""
 
@@ -37,8 +39,6 @@ def check(tcb: Tcb, seg: Segment, now: float) -> None:
             return
         raise Discard("no timestamp, though negotiated")
     if older(seg.options.timestamps[0], state.recent) and now - state.recent_at < VOID_AFTER:
-        if not seg.len and tcb.snd.una - tcb.snd.max_wnd <= seg.ack <= tcb.snd.una:
-            raise Discard("acknowledgment overtaken by a later one")  # an answer would be a duplicate ACK to the peer
         challenge_ack.answer(tcb, seg, now)
         raise Discard("timestamp older than the last one (PAWS)")
 
@@ -53,8 +53,9 @@ def remember(tcb: Tcb, seg: Segment, now: float) -> None:
 
 
 def round_trip(tcb: Tcb, seg: Segment, now: float) -> float | None:
-    """Seconds since the segment that this one acknowledges was sent, by its TSecr; None without a usable one."""
+    """Seconds since the segment that this one acknowledges was sent, by its TSecr; None without a usable one. What is
+    older than the connection is no echo of ours."""
     if not tcb.timestamps.enabled or seg.options.timestamps is None:
         return None
-    elapsed = (clock(tcb, now) - seg.options.timestamps[1]) & MASK
-    return elapsed / 1000 if elapsed < HALF else None
+    elapsed = ((clock(tcb, now) - seg.options.timestamps[1]) & MASK) / 1000
+    return elapsed if elapsed <= now - tcb.began + GRANULARITY else None

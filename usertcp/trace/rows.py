@@ -29,6 +29,7 @@ EXPIRED = {
     "retransmit": "retransmission timeout",
     "loss_probe": "no answer so far: the tail is probed",
     "persist": "persist timer: the window is tried",
+    "keepalive": "keep-alive timer: is the peer still there?",
     "user": "user timeout",
     "fin_wait_2": "FIN-WAIT-2 has lasted long enough",
     "time_wait": "2 MSL have passed",

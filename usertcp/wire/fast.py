@@ -22,7 +22,8 @@ class FastCodec:
     """Encodes and decodes as `ScapyCodec` does, octet for octet, without Scapy."""
 
     def __init__(self, ttl: int = 64) -> None:
-        """Packets leave with *ttl* as IPv4 time to live or IPv6 hop limit (RFC 9293, 3.9.2, MUST-49)."""
+        """Packets leave with *ttl* as IPv4 time to live or IPv6 hop limit, unless the segment has another (RFC 9293,
+        3.9.2, MUST-49)."""
         self.ttl = ttl
 
     def encode(self, flow: Flow, seg: Segment) -> bytes:
@@ -43,11 +44,13 @@ class FastCodec:
         fields = flow.local_port + flow.remote_port + seg.seq + seg.ack + offset_flags + seg.wnd + seg.up
         own = checksum(rest, addresses + TCP + length + fields)
         tcp = (flow.local_port, flow.remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, own, seg.up)
+        ttl = self.ttl if seg.ttl is None else seg.ttl
+        tos = seg.traffic_class
         if ipv6:
-            return _IPV6_TCP.pack(6 << 28, length, TCP, self.ttl, source, destination, *tcp) + rest
+            return _IPV6_TCP.pack(6 << 28 | tos << 20, length, TCP, ttl, source, destination, *tcp) + rest
         total = 20 + length
-        ip = checksum(b"", 0x4500 + total + DONT_FRAGMENT + (self.ttl << 8 | TCP) + addresses)
-        return _IPV4_TCP.pack(0x45, 0, total, 0, DONT_FRAGMENT, self.ttl, TCP, ip, source, destination, *tcp) + rest
+        ip = checksum(b"", (0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | TCP) + addresses)
+        return _IPV4_TCP.pack(0x45, tos, total, 0, DONT_FRAGMENT, ttl, TCP, ip, source, destination, *tcp) + rest
 
     def decode(self, packet: bytes, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
         """See `Codec.decode`."""
@@ -63,4 +66,5 @@ class FastCodec:
         options = read(packet[header.start + TCP_HEADER : data])
         source, destination = header.addresses
         flow = Flow(destination, destination_port, source, source_port)
-        return flow, Segment(seq, ack, flags & 0xFF, wnd, options, packet[data : header.end], up)
+        octets = packet[data : header.end]
+        return flow, Segment(seq, ack, flags & 0xFF, wnd, options, octets, up, header.traffic_class)

@@ -7,13 +7,14 @@ import struct
 from usertcp.errors import MalformedPacket
 from usertcp.tcp.options import NO_OPTIONS, Options
 
-END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS, AUTHENTICATION = 0, 1, 2, 3, 4, 5, 8, 29
+END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
+USER_TIMEOUT, AUTHENTICATION = 28, 29
 """Option kinds."""
 
 LONGEST = 40
 """What the data offset leaves for options, octets."""
 
-_FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II"}
+_FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II", USER_TIMEOUT: "!H"}
 _LENGTHS = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
 _ALIGNED_TIMESTAMPS = b"\x01\x01\x08\x0a"
 
@@ -36,6 +37,8 @@ def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
         items.append((TIMESTAMPS, options.timestamps))
     if options.window_scale is not None:
         items += [(NOP, ()), (WINDOW_SCALE, (options.window_scale,))]
+    if options.user_timeout is not None:
+        items.append((USER_TIMEOUT, (user_timeout_field(options.user_timeout),)))
     if options.sack:
         items += [(NOP, ()), (NOP, ()), (SACK, tuple(edge for block in options.sack for edge in block))]
     items += options.unknown
@@ -90,6 +93,16 @@ def split(octets: bytes) -> list[tuple[int, bytes]]:
     return items
 
 
+def user_timeout_field(seconds: int) -> int:
+    """A bit for the granularity, and 15 for the number (RFC 5482, 3.3): seconds, or minutes where those do not fit."""
+    return seconds if seconds <= 0x7FFF else 0x8000 | -(-seconds // 60)
+
+
+def user_timeout_seconds(field: int) -> int | None:
+    """The reverse; None for the reserved values (RFC 5482, 3.4)."""
+    return (field & 0x7FFF) * (60 if field & 0x8000 else 1) or None
+
+
 def _right_length(kind: int, octets: int) -> bool:
     if kind == SACK:
         return octets > 0 and octets % 8 == 0
@@ -121,6 +134,8 @@ def read(octets: bytes) -> Options:
             options.timestamps = struct.unpack("!II", data)
         elif kind == SACK:
             options.sack = tuple(struct.iter_unpack("!II", data))
+        elif kind == USER_TIMEOUT:
+            options.user_timeout = user_timeout_seconds(int.from_bytes(data, "big"))
         else:
             unknown.append((kind, data))
     options.unknown = tuple(unknown)

@@ -22,7 +22,18 @@ from usertcp.ip.icmp import FRAGMENTATION_NEEDED, UNREACHABLE, Error, parse_erro
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import IcmpError
-from usertcp.wire.options import MSS, NOP, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, layout, split
+from usertcp.wire.options import (
+    MSS,
+    NOP,
+    SACK,
+    SACK_PERMITTED,
+    TIMESTAMPS,
+    USER_TIMEOUT,
+    WINDOW_SCALE,
+    layout,
+    split,
+    user_timeout_seconds,
+)
 from usertcp.wire.verify import TCP_HEADER, verify_tcp
 
 _NAMES = {
@@ -32,6 +43,7 @@ _NAMES = {
     SACK_PERMITTED: "SAckOK",
     SACK: "SAck",
     TIMESTAMPS: "Timestamp",
+    USER_TIMEOUT: "UTO",
 }
 """What Scapy calls the options that we know."""
 
@@ -44,15 +56,17 @@ class ScapyCodec:
     """Scapy reads and writes all values. What is malformed is found before, since Scapy forgives most of it."""
 
     def __init__(self, ttl: int = 64) -> None:
-        """Packets leave with *ttl* as IPv4 time to live or IPv6 hop limit (RFC 9293, 3.9.2, MUST-49)."""
+        """Packets leave with *ttl* as IPv4 time to live or IPv6 hop limit, unless the segment has another (RFC 9293,
+        3.9.2, MUST-49)."""
         self.ttl = ttl
 
     def craft(self, flow: Flow, seg: Segment) -> Packet:
         """The packet that `encode` makes, as a Scapy packet to look at and edit; lengths and checksums are open."""
+        ttl = self.ttl if seg.ttl is None else seg.ttl
         if ":" in flow.local:
-            network = IPv6(src=flow.local, dst=flow.remote, hlim=self.ttl)
+            network = IPv6(src=flow.local, dst=flow.remote, hlim=ttl, tc=seg.traffic_class)
         else:
-            network = IP(src=flow.local, dst=flow.remote, ttl=self.ttl, id=0, flags="DF")
+            network = IP(src=flow.local, dst=flow.remote, ttl=ttl, tos=seg.traffic_class, id=0, flags="DF")
         packet = network / TCP(
             sport=flow.local_port,
             dport=flow.remote_port,
@@ -104,7 +118,9 @@ def _read_segment(packet: bytes, header: Header, data: int) -> tuple[Flow, Segme
     flow = Flow(network.dst, tcp.dport, network.src, tcp.sport)
     # The data as it came: Scapy would read it with whatever layer is bound to the port.
     octets = packet[data : header.end]
-    return flow, Segment(tcp.seq, tcp.ack, int(tcp.flags) & 0xFF, tcp.window, options, octets, tcp.urgptr)
+    traffic_class = network.tos if header.version == 4 else network.tc
+    flags = int(tcp.flags) & 0xFF
+    return flow, Segment(tcp.seq, tcp.ack, flags, tcp.window, options, octets, tcp.urgptr, traffic_class)
 
 
 def _read_error(packet: bytes, header: Header, error: Error) -> IcmpError:
@@ -154,6 +170,8 @@ def _from_scapy(items: list[tuple[str | int, Any]], octets: bytes) -> Options:
             options.sack_permitted = True
         elif name == "Timestamp":
             options.timestamps = value
+        elif name == "UTO":
+            options.user_timeout = user_timeout_seconds(value)
         elif name == "SAck":
             options.sack = tuple(zip(value[::2], value[1::2], strict=True))
     return options

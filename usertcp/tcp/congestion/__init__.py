@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from usertcp.tcp.congestion.bbr import Bbr
+from usertcp.tcp.congestion.cubic import Cubic
+from usertcp.tcp.congestion.delivery import Delivery
+from usertcp.tcp.congestion.fixed import Fixed
 from usertcp.tcp.congestion.reno import Reno
 
 
@@ -22,6 +26,16 @@ class CongestionControl(Protocol):
     smss: int
     """The largest segment that the sender can send, headers and options not counted. Changes with the path MTU."""
 
+    pacing_rate: float | None
+    """Octets per second at which to send, or None: as the window lets it."""
+
+    def on_rtt(self, rtt: float, srtt: float, now: float) -> None:
+        """A round-trip time was measured; *srtt*: smoothed. Comes before the `on_ack` of the same acknowledgment."""
+
+    def on_delivery(self, delivery: Delivery, flight_size: int, now: float) -> None:
+        """Something was acknowledged, in loss recovery or outside; now *flight_size* octets are in flight, but for
+        those that are SACKed or lost. Comes before the `on_ack` or `on_recovered` of the same acknowledgment."""
+
     def on_ack(self, acked: int, now: float) -> None:
         """*acked* octets were newly acknowledged, outside loss recovery."""
 
@@ -38,5 +52,13 @@ class CongestionControl(Protocol):
         """About to send after having been idle for longer than the RTO (RFC 5681, 4.1)."""
 
 
-CONTROLLERS: dict[str, Callable[[int, int], CongestionControl]] = {"reno": Reno}
-"""By the name in `Config.congestion`. Each is called with SMSS and the initial window."""
+Controller = Callable[[int, int], CongestionControl]
+"""Makes one for a connection; called with SMSS and the initial window."""
+
+CONTROLLERS: dict[str, Controller] = {"bbr": Bbr, "cubic": Cubic, "fixed": Fixed, "reno": Reno}
+"""By the name in `Config.congestion`."""
+
+
+def controller(choice: str | Controller) -> Controller:
+    """By its name, or the user's own."""
+    return CONTROLLERS[choice] if isinstance(choice, str) else choice

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from usertcp.tcp.congestion.delivery import Delivery
+
 LARGEST_WINDOW = 65535 << 14
 """The largest window that can be advertised: "arbitrarily high" for the first ssthresh (RFC 5681, 3.1)."""
 
@@ -9,6 +11,7 @@ LARGEST_WINDOW = 65535 << 14
 class Reno:
     """Slow start and congestion avoidance (RFC 5681, 3.1). All quantities in octets."""
 
+    pacing_rate: float | None = None
     __slots__ = ("acked", "cwnd", "initial_window", "smss", "ssthresh")
 
     def __init__(self, smss: int, initial_window: int) -> None:
@@ -18,6 +21,12 @@ class Reno:
         self.ssthresh = LARGEST_WINDOW
         self.acked = 0
         """Octets acknowledged in congestion avoidance since cwnd last grew."""
+
+    def on_rtt(self, rtt: float, srtt: float, now: float) -> None:
+        """Loss is the only sign that Reno heeds."""
+
+    def on_delivery(self, delivery: Delivery, flight_size: int, now: float) -> None:
+        """Nothing that Reno heeds."""
 
     def on_ack(self, acked: int, now: float) -> None:
         """Grow, by octets and not by ACKs: dividing an acknowledgment into many gains a receiver nothing (equation
@@ -32,7 +41,7 @@ class Reno:
 
     def on_loss(self, flight_size: int, now: float) -> None:
         """Halve (equation 4)."""
-        self._reduce_to(self._half(flight_size))
+        self._reduce_to(self._after_loss(flight_size))
         self.ssthresh = self.cwnd
 
     def on_recovered(self, flight_size: int, now: float) -> None:
@@ -43,14 +52,14 @@ class Reno:
         """Fall to the loss window. A segment that is lost twice was sent in the window that the first loss made: once
         is enough."""
         if first:
-            self.ssthresh = self._half(flight_size)
+            self.ssthresh = self._after_loss(flight_size)
         self._reduce_to(self.smss)
 
     def on_idle(self, now: float) -> None:
         """Fall to the restart window: the ACK clock has stopped, and the path may have changed."""
         self._reduce_to(min(self.initial_window, self.cwnd))
 
-    def _half(self, flight_size: int) -> int:
+    def _after_loss(self, flight_size: int) -> int:
         return max(flight_size // 2, 2 * self.smss)
 
     def _reduce_to(self, cwnd: int) -> None:

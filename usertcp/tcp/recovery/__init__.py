@@ -26,6 +26,10 @@ class LossRecovery(Protocol):
     def lost_octets(self) -> int:
         """Octets in flight that are taken for lost and were not sent again yet."""
 
+    @property
+    def sacked_octets(self) -> int:
+        """Octets beyond SND.UNA that the peer is known to have."""
+
     def next_lost(self, nxt: int) -> Span | None:
         """What to send again first: where it begins, and where the segment must end at the latest."""
 
@@ -61,6 +65,9 @@ class LossRecovery(Protocol):
 
     def on_timeout(self, una: int, nxt: int, now: float) -> None:
         """The retransmission timer expired."""
+
+    def leave_rate(self) -> None:
+        """The congestion control has a rate of its own, in the fast recovery that has just begun too."""
 
     def on_spurious(self, una: int) -> None:
         """What seemed lost was not: go on as if recovery had never begun."""

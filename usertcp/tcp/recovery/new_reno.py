@@ -35,6 +35,10 @@ class NewReno:
     def lost_octets(self) -> int:
         return self.lost_end - self.lost
 
+    @property
+    def sacked_octets(self) -> int:
+        return 0
+
     def next_lost(self, nxt: int) -> Span | None:
         """Nothing is known of what lies behind the lost octets: a segment may reach beyond them, so that small ones
         are joined."""
@@ -100,6 +104,9 @@ class NewReno:
         self.duplicates = self.inflation = 0
         self.recover = nxt
         self.lost, self.lost_end = una, nxt
+
+    def leave_rate(self) -> None:
+        """It has none."""
 
     def on_spurious(self, una: int) -> None:
         self.fast = False

@@ -64,6 +64,10 @@ class Sack:
     def lost_octets(self) -> int:
         return self.scoreboard.lost.octets
 
+    @property
+    def sacked_octets(self) -> int:
+        return self.scoreboard.sacked.octets
+
     def next_lost(self, nxt: int) -> Span | None:
         """The leftmost lost octets (RFC 6675, 4, NextSeg, rule 1)."""
         lost = self.scoreboard.lost
@@ -137,6 +141,9 @@ class Sack:
         self.at_once = True
         if self.rack is not None:
             self.rack.on_timeout(self.scoreboard, una, now)
+
+    def leave_rate(self) -> None:
+        self.prr = None
 
     def on_spurious(self, una: int) -> None:
         self._leave()

@@ -1,0 +1,109 @@
+"""What acknowledgments say of the path: a round-trip time for each, and how fast octets arrive.
+
+The rate is that of draft-cheng-iccrg-delivery-rate-estimation: what arrived between two moments, over the longer of
+the times that sending and acknowledging it took. What is SACKed has arrived; samples are taken when SND.UNA advances.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+
+class Sent(NamedTuple):
+    """A segment in flight, and what was known when it left."""
+
+    end: int
+    sent_at: float
+    first_sent_at: float
+    """When the last segment had left that was acknowledged by then."""
+    delivered: int
+    delivered_at: float
+    limited: bool
+
+
+class Delivery(NamedTuple):
+    """What one acknowledgment has shown. Octets, seconds."""
+
+    acked: int
+    """By it alone."""
+    delivered: int
+    """On this connection until now ..."""
+    delivered_before: int
+    """... and until the last of what is now acknowledged was sent: a round trip ago."""
+    rate: float | None
+    """Octets per second. None: it all happened at one moment."""
+    limited: bool
+    """The sender had less to send than the path might take: the rate is a lower bound."""
+    rtt: float | None
+    """Of the last octet; None if it is not certain which transmission was acknowledged (Karn)."""
+
+
+class Deliveries:
+    """When what is in flight was sent. Positions and seconds."""
+
+    __slots__ = ("_again", "_first", "ambiguous", "delivered", "delivered_at", "first_sent_at", "limited_to")
+
+    def __init__(self) -> None:
+        self._first: deque[Sent] = deque()
+        """Segments that were sent for the first time, in order."""
+        self._again: deque[Sent] = deque()
+        """Those that were sent again, in order of their positions too: see `on_resent`."""
+        self.delivered = 0
+        """Octets that have arrived, as far as is known ..."""
+        self.delivered_at = 0.0
+        """... and when one was last seen to."""
+        self.first_sent_at = 0.0
+        self.limited_to = 0
+        """Until so many octets are delivered, what is in flight does not fill the path."""
+        self.ambiguous = -1
+        """Octets up to here were in flight when some were sent again."""
+
+    def on_sent(self, end: int, now: float) -> None:
+        """New octets up to *end* went out."""
+        if not self._first:
+            self.first_sent_at = self.delivered_at = now
+        self._first.append(self._sent(end, now))
+
+    def on_resent(self, end: int, nxt: int, now: float) -> None:
+        """Octets up to *end*, before SND.NXT, went out again. Karn's rule, on the safe side: no RTT until something
+        that is sent from now on is acknowledged."""
+        self.ambiguous = nxt
+        if self._again and end <= self._again[-1].end:
+            self._again.clear()  # it begins anew at the left, and what was sent again before is lost
+        self._again.append(self._sent(end, now))
+
+    def on_limited(self, flight_size: int) -> None:
+        """Something else than congestion control keeps more from being sent."""
+        self.limited_to = self.delivered + max(flight_size, 1)
+
+    def on_arrival(self, delivered: int, now: float) -> None:
+        """So many octets have arrived in all, in order or not."""
+        if delivered > self.delivered:
+            self.delivered, self.delivered_at = delivered, now
+
+    def on_ack(self, una: int, acked: int, now: float) -> Delivery | None:
+        """*acked* octets up to *una* were acknowledged. Comes after `on_arrival`. None: no segment is complete with
+        them."""
+        last = None
+        for segments in (self._first, self._again):
+            while segments and segments[0].end <= una:
+                segment = segments.popleft()
+                if last is None or segment.sent_at >= last.sent_at:
+                    last = segment
+        if last is None:
+            return None
+        self.first_sent_at = last.sent_at
+        interval = max(last.sent_at - last.first_sent_at, now - last.delivered_at)
+        return Delivery(
+            acked,
+            self.delivered,
+            last.delivered,
+            (self.delivered - last.delivered) / interval if interval > 0 else None,
+            last.limited,
+            now - last.sent_at if last.end > self.ambiguous else None,
+        )
+
+    def _sent(self, end: int, now: float) -> Sent:
+        limited = self.limited_to > self.delivered
+        return Sent(end, now, self.first_sent_at, self.delivered, self.delivered_at, limited)
