@@ -13,6 +13,8 @@ from usertcp.tcp.sequence import wrap
 
 SACK = Options(mss=MSS, sack_permitted=True)
 WIDE = 65_535
+COUNTING = replace(CONFIG, rack=False)
+"""Losses are found by counting what arrived behind a hole (RFC 6675)."""
 
 
 def at(segment: int) -> int:
@@ -20,7 +22,7 @@ def at(segment: int) -> int:
     return 1 + segment * MSS
 
 
-def in_flight(iss: int, irs: int, segments: int, *, text: int = 40, config: Config = CONFIG) -> Bench:
+def in_flight(iss: int, irs: int, segments: int, *, text: int = 40, config: Config = COUNTING) -> Bench:
     """So many full segments are sent, of a *text* of so many, and nothing is acknowledged."""
     bench = shaken(iss, irs, replace(config, initial_window=segments * MSS), SACK, wnd=WIDE)
     bench.send(bytes(text * MSS))

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.tcp.builders import CONFIG, MSS
-from tests.tcp.sacks import at, in_flight, sacks
+from tests.tcp.builders import MSS
+from tests.tcp.sacks import COUNTING, at, in_flight, sacks
 
 
 @pytest.mark.rfc("6937", "3")
@@ -23,7 +23,7 @@ def test_every_second_sack_lets_a_segment_out_when_the_window_is_halved(iss: int
 
 @pytest.mark.rfc("6675", "5", "step 4.2")
 def test_without_it_half_a_window_is_silent(iss: int, irs: int) -> None:
-    bench = in_flight(iss, irs, 20, text=60, config=replace(CONFIG, prr=False))
+    bench = in_flight(iss, irs, 20, text=60, config=replace(COUNTING, prr=False))
     flight = 20 + len(sacks(bench, 0, (1, 2))) + len(sacks(bench, 0, (1, 3)))
     out = [len(sacks(bench, 0, (1, right))) for right in range(4, flight + 1)]
     assert out[:8] == [1] + [0] * 7

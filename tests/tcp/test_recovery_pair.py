@@ -15,7 +15,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.state import State
 
-CONFIG = Config(r2=1e6, rto_min=0.2, rto_max=4.0)
+CONFIG = Config(r2=1e6, rto_min=0.2, rto_max=4.0, congestion="reno", rack=True)
 NEW_RENO = replace(CONFIG, sack=False)
 
 
@@ -76,6 +76,24 @@ def test_with_sack_a_lossy_path_takes_fewer_timeouts_and_less_time_than_without(
     assert with_sack["milliseconds"] < without["milliseconds"]
 
 
+@pytest.mark.rfc("8985", "3")
+@pytest.mark.parametrize("loss", [0.02, 0.1])
+def test_finding_losses_by_time_takes_fewer_timeouts_still(loss: float) -> None:
+    counting, by_time = (
+        totals(replace(CONFIG, rack=False), delay=0.02, loss=loss),
+        totals(CONFIG, delay=0.02, loss=loss),
+    )
+    assert by_time["retransmission timeouts"] < counting["retransmission timeouts"]
+
+
+@pytest.mark.rfc("8985", "6.2", "step 4")
+def test_on_a_path_that_reorders_less_is_sent_again_for_nothing() -> None:
+    counting = totals(replace(CONFIG, rack=False, undo=False), delay=0.02, jitter=0.01)
+    by_time = totals(CONFIG, delay=0.02, jitter=0.01)
+    assert by_time["segments retransmitted"] < counting["segments retransmitted"]
+    assert by_time["milliseconds"] < 0.8 * counting["milliseconds"]
+
+
 @settings(
     max_examples=40,
     deadline=None,
@@ -91,7 +109,11 @@ def test_with_sack_a_lossy_path_takes_fewer_timeouts_and_less_time_than_without(
         replace,
         st.just(CONFIG),
         timestamps=st.booleans(),
+        sack=st.booleans(),
         dsack=st.booleans(),
+        rack=st.booleans(),
+        prr=st.booleans(),
+        undo=st.booleans(),
         nagle=st.booleans(),
         receive_buffer=st.sampled_from([2000, 70_000, 1 << 20]),
         mss=st.sampled_from([None, 64, 536]),

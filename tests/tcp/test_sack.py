@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.tcp.builders import CONFIG, MSS
-from tests.tcp.sacks import at, in_flight, sacks, sacks_octets
+from tests.tcp.builders import MSS
+from tests.tcp.sacks import COUNTING, at, in_flight, sacks, sacks_octets
 from usertcp.tcp.recovery import News
 from usertcp.tcp.recovery.sack import Sack
 
-AT_ONCE = replace(CONFIG, prr=False)
+AT_ONCE = replace(COUNTING, prr=False)
 """The window is reduced when recovery begins."""
 
 # What is lost
@@ -191,7 +191,7 @@ def test_an_old_ack_with_old_blocks_does_no_harm(iss: int, irs: int) -> None:
 
 
 def test_without_sack_permitted_blocks_mean_nothing(iss: int, irs: int) -> None:
-    bench = in_flight(iss, irs, 10, config=replace(CONFIG, sack=False))
+    bench = in_flight(iss, irs, 10, config=replace(COUNTING, sack=False))
     bench.advance(0.1)
     assert sacks(bench, 1, (2, 9)) != [(at(1), MSS)]
     assert not bench.tcp.status(bench.now).in_fast_recovery
@@ -218,9 +218,9 @@ def lines_executed(sack: Sack, una: int, nxt: int, smss: int, news: News) -> int
     return count
 
 
-def costs(octets: int, smss: int = 100) -> list[int]:
+def costs(octets: int, rack: bool, smss: int = 100) -> list[int]:
     """Of each ACK of a flight of so many octets, of which every second segment is lost."""
-    sack = Sack(0)
+    sack = Sack(0, rack=rack)
     for left in range(0, octets, smss):
         sack.on_sent(left, left + smss, left / octets)
     spent = []
@@ -233,7 +233,8 @@ def costs(octets: int, smss: int = 100) -> list[int]:
     return spent
 
 
-def test_what_an_ack_costs_does_not_grow_with_the_window_and_its_holes() -> None:
-    small, large = costs(20_000), costs(1_000_000)
+@pytest.mark.parametrize("rack", [False, True])
+def test_what_an_ack_costs_does_not_grow_with_the_window_and_its_holes(rack: bool) -> None:
+    small, large = costs(20_000, rack), costs(1_000_000, rack)
     assert max(large) <= max(small)
     assert len(large) == 5000

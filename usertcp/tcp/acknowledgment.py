@@ -5,7 +5,7 @@ RTT sample, recovery, congestion window, timers, then the send window.
 
 from __future__ import annotations
 
-from usertcp.tcp import cwnd_validation, selective_ack, timestamps
+from usertcp.tcp import cwnd_validation, loss_detection, selective_ack, timestamps, undo
 from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
@@ -18,14 +18,21 @@ from usertcp.tcp.timeouts import patience
 def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     """Take SEG.ACK, at most SND.NXT, and SEG.WND."""
     snd = tcb.snd
-    window_before = snd.wnd
+    window_before, una_before = snd.wnd, snd.una
     advances = seg.ack > snd.una
     if advances:
         newly_acknowledged(tcb, seg, now)
     if advances or is_newest(tcb, seg):
         update_window(tcb, seg, now)
-    detect_loss(tcb, seg, not advances and is_duplicate(tcb, seg, window_before), now)
+    duplicate = not advances and is_duplicate(tcb, seg, window_before)
+    tcb.counters["duplicate ACKs in"] += duplicate
+    news = selective_ack.read(tcb, seg, duplicate, now)
+    undo.check(tcb, seg, news, una_before, now)
+    loss_detection.look(tcb, news, now)
     arrived(tcb, now)
+    loss_detection.take_probe_answer(tcb, news, seg.ack, now)
+    if advances:
+        loss_detection.schedule_probe(tcb, now)
 
 
 def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -77,7 +84,8 @@ def start_recovery(tcb: Tcb) -> None:
     """The handshake has said whether the peer will tell what it has. What was known of the loss of a SYN says nothing
     of the text."""
     if tcb.sack_permitted:
-        tcb.recovery = Sack(tcb.snd.una, proportional=tcb.config.prr)
+        config = tcb.config
+        tcb.recovery = Sack(tcb.snd.una, proportional=config.prr, rack=config.rack, rtt=tcb.rtt.srtt)
     else:
         tcb.recovery = NewReno(tcb.snd.iss)
 
@@ -106,6 +114,7 @@ def measure(tcb: Tcb, seg: Segment, now: float) -> None:
     if rtt is None:
         return
     tcb.rtt.sample(rtt)
+    tcb.loss_probe.sampled = True
     if tcb.trace:
         tcb.trace(RttSample(now, tcb.flow, rtt, tcb.rtt.srtt or rtt, tcb.rtt.rttvar or 0.0, tcb.rtt.rto))
 
@@ -139,15 +148,3 @@ def is_duplicate(tcb: Tcb, seg: Segment, window_before: int) -> bool:
     """The five conditions of RFC 5681, 2."""
     carries = seg.data or seg.flags & (SYN | FIN)
     return seg.ack == tcb.snd.una and not carries and tcb.flight_size > 0 and tcb.snd.wnd == window_before > 0
-
-
-def detect_loss(tcb: Tcb, seg: Segment, duplicate: bool, now: float) -> None:
-    """What duplicate ACKs and SACK blocks say of losses; the first starts fast retransmit and fast recovery (RFC 5681,
-    3.2; RFC 6675, 5). What limited transmit has sent beyond the congestion window does not count as in flight then
-    (RFC 3042, 2)."""
-    tcb.counters["duplicate ACKs in"] += duplicate
-    news = selective_ack.read(tcb, seg, duplicate)
-    if tcb.recovery.detect_loss(tcb.snd.una, tcb.snd.nxt, tcb.smss, news, now):
-        tcb.counters["fast retransmits"] += 1
-        tcb.congestion.on_loss(min(tcb.flight_size, tcb.congestion.cwnd), now)
-        tcb.congestion_changed("loss", now)

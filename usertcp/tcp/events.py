@@ -89,7 +89,8 @@ class RttSample(Record):
 
 @dataclass(slots=True)
 class CwndChanged(Record):
-    """The congestion window or the slow start threshold changed. Octets. `why`: ack, loss, timeout, recovered, idle."""
+    """The congestion window or the slow start threshold changed. Octets. `why`: ack, loss, timeout, recovered, idle,
+    undone."""
 
     cwnd: int
     ssthresh: int

@@ -6,7 +6,18 @@ after the last of it, then a bare acknowledgment if one is still owed.
 
 from __future__ import annotations
 
-from usertcp.tcp import cwnd_validation, pacing, persist, selective_ack, timestamps, urgency, user_timeout, window
+from usertcp.tcp import (
+    cwnd_validation,
+    loss_detection,
+    pacing,
+    persist,
+    selective_ack,
+    timestamps,
+    undo,
+    urgency,
+    user_timeout,
+    window,
+)
 from usertcp.tcp.events import SegmentOut
 from usertcp.tcp.options import NO_OPTIONS, Options
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -31,11 +42,16 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
     if tcb.snd.una < tcb.end:
         if tcb.probe_owed:
             probe(tcb, now, out)
+        if tcb.loss_probe.owed:
+            probe_tail(tcb, now, out)
+        before = tcb.snd.nxt
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
         rescue(tcb, now, out)
         cwnd_validation.note_use(tcb)
         arm_timers(tcb, now)
+        if tcb.snd.nxt > before:
+            loss_detection.schedule_probe(tcb, now)
     tcb.probe_owed = False
     if tcb.keepalive_owed:
         keep_alive(tcb, now, out)
@@ -128,6 +144,21 @@ def keep_alive(tcb: Tcb, now: float, out: list[Segment]) -> None:
     out.append(segment(tcb, tcb.snd.nxt - 1, ACK, b"\0" if garbage else b"", now))
 
 
+def probe_tail(tcb: Tcb, now: float, out: list[Segment]) -> None:
+    """Ask the peer by one segment what has arrived: one that it has never seen, if the windows but for cwnd let it, or
+    the last one once more (RFC 8985, 7.3)."""
+    snd, probe = tcb.snd, tcb.loss_probe
+    probe.owed = False
+    new = snd.nxt < tcb.end and window.usable(tcb) > 0
+    position = snd.nxt if new else max(snd.una, snd.nxt - full_size(tcb))
+    if tcb.flight_size == 0 or position >= snd.una + snd.wnd:
+        return
+    tcb.counters["loss probes"] += 1
+    probe.flight_size = tcb.flight_size
+    out.append(segment_at(tcb, position, snd.una + snd.wnd if new else resend_limit(tcb, snd.nxt), now))
+    probe.end, probe.again, probe.sampled = snd.nxt, not new, False
+
+
 def restart_after_idle(tcb: Tcb, now: float) -> None:
     """After more than one RTO without sending, what the congestion window knew is stale (RFC 5681, 4.1)."""
     if tcb.flight_size == 0 and tcb.snd.nxt < tcb.end and now - tcb.last_sent > tcb.rtt.rto:
@@ -190,6 +221,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     snd.nxt = max(snd.nxt, position + seg.len)
     tcb.began = min(tcb.began, now)
     if again:
+        undo.resent(tcb, position, position + seg.len, now)
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
         tcb.deliveries.on_resent(position + seg.len, snd.nxt, now)
     else:

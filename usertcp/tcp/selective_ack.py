@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from usertcp.tcp import timestamps
 from usertcp.tcp.recovery import News, Span
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.sequence import unwrap, wrap
 from usertcp.tcp.tcb import Tcb
 
-NOTHING = News(duplicate=False, blocks=[], dsack=None)
 BLOCKS = 4
 """As many fit into 40 octets of options, or one less beside timestamps (RFC 2018, 3)."""
 
@@ -48,22 +48,23 @@ def write(tcb: Tcb) -> tuple[Span, ...]:
     return tuple((wrap(left), wrap(right)) for left, right in blocks)
 
 
-def read(tcb: Tcb, seg: Segment, duplicate: bool) -> News:
+def read(tcb: Tcb, seg: Segment, duplicate: bool, now: float) -> News:
     """The peer's blocks, as positions; those that cannot be true are left out. The first may report what arrived twice:
     it lies below SEG.ACK, or within the second (RFC 2883, 5)."""
+    elapsed = timestamps.round_trip(tcb, seg, now)
+    news = News(duplicate, [], None, None if elapsed is None else now - elapsed, tcb.rtt.srtt)
     if not (tcb.sack_permitted and seg.options.sack):
-        return News(duplicate, [], None) if duplicate else NOTHING
+        return news
     snd = tcb.snd
     spans = [(unwrap(left, snd.una), unwrap(right, snd.una)) for left, right in seg.options.sack[:BLOCKS]]
     spans = [(left, right) for left, right in spans if snd.iss < left < right <= snd.nxt]
-    dsack = None
     if spans and (spans[0][1] <= seg.ack or (len(spans) > 1 and within(spans[0], spans[1]))):
         dsack = spans.pop(0)
-        if dsack[0] < snd.una - snd.max_wnd:
-            dsack = None  # older than anything we may still have sent again
-        else:
+        if dsack[0] >= snd.una - snd.max_wnd:  # else older than anything that we may have sent again lately
+            news.dsack = dsack
             tcb.counters["segments that arrived twice"] += 1
-    return News(duplicate, [span for span in spans if span[0] > snd.una], dsack)
+    news.blocks = [span for span in spans if span[0] > snd.una]
+    return news
 
 
 def within(inner: Span, outer: Span) -> bool:

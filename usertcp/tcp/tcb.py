@@ -14,6 +14,7 @@ from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEnter
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
 from usertcp.tcp.recovery.new_reno import NewReno
+from usertcp.tcp.recovery.reduction import Reduction
 from usertcp.tcp.recovery.rtt import RttEstimator
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.tcp.send_buffer import SendBuffer
@@ -84,8 +85,13 @@ class ReceiveSequence:
 
 @dataclass(slots=True)
 class Timers:
-    """When each timer expires, or NEVER. Setting is assigning."""
+    """When each timer expires, or NEVER. Setting is assigning. Of those that expire at one time the first in this order
+    runs first."""
 
+    reordering: float = NEVER
+    """How long what a later segment has overtaken is not yet lost (RFC 8985, 6.2, step 5)."""
+    loss_probe: float = NEVER
+    """PTO (RFC 8985, 7.2)."""
     retransmit: float = NEVER
     """RFC 6298, 5."""
     persist: float = NEVER
@@ -118,6 +124,8 @@ class Timers:
             self.user,
             self.fin_wait_2,
             self.time_wait,
+            self.reordering,
+            self.loss_probe,
         )
 
 
@@ -138,6 +146,22 @@ class TimestampState:
     """When TS.Recent was set, by our clock; it is void after 24 days."""
 
 
+@dataclass(slots=True)
+class LossProbe:
+    """TLP's variables (RFC 8985, 5.3)."""
+
+    owed: bool = False
+    """PTO expired: a probe goes out with the next output."""
+    end: int | None = None
+    """TLP.end_seq: what acknowledges the probe in flight."""
+    again: bool = False
+    """TLP.is_retrans: it repeated the last segment."""
+    flight_size: int = 0
+    """When it was sent."""
+    sampled: bool = True
+    """An RTT was measured since the last one."""
+
+
 class Tcb:
     """One connection's memory. Steps and calls change the fields; only `enter` changes the state."""
 
@@ -151,6 +175,7 @@ class Tcb:
         "counters",
         "cwnd_used",
         "deliveries",
+        "dsack_seen",
         "duplicate",
         "error",
         "flow",
@@ -159,12 +184,14 @@ class Tcb:
         "keepalive_owed",
         "keepalive_probes",
         "last_sent",
+        "loss_probe",
         "passive",
         "probe_owed",
         "probes",
         "rcv",
         "receive_buffer",
         "recovery",
+        "reduction",
         "release_at",
         "remote_user_timeout",
         "replies",
@@ -228,6 +255,11 @@ class Tcb:
         """The keep-alive timer expired: a probe goes out with the next output."""
         self.began = inf
         """When our SYN was first sent."""
+        self.loss_probe = LossProbe()
+        self.reduction: Reduction | None = None
+        """The last reduction of the congestion window, while it may still turn out to have been wrong."""
+        self.dsack_seen = False
+        """The peer has reported a duplicate, so it does when there is one (RFC 2883)."""
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from usertcp.errors import ConnectionTimedOut
-from usertcp.tcp import keepalive, user_timeout
+from usertcp.tcp import keepalive, loss_detection, undo, user_timeout
 from usertcp.tcp.events import TimerExpired
+from usertcp.tcp.recovery import NO_NEWS
 from usertcp.tcp.state import Event
 from usertcp.tcp.tcb import NEVER, TIMERS, Tcb
 
@@ -35,9 +36,17 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     tcb.rtt.back_off()
     tcb.timed = None
     if tcb.syn_acked:
+        undo.remember(tcb, timeout=True)
         tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
         tcb.congestion_changed("timeout", now)
     tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt, now)
+    tcb.loss_probe.end = None
+    tcb.timers.loss_probe = tcb.timers.reordering = NEVER
+
+
+def reordering_timeout(tcb: Tcb, now: float) -> None:
+    """What was to come has not come (RFC 8985, 6.2, step 5)."""
+    loss_detection.look(tcb, NO_NEWS, now)
 
 
 def persist_timeout(tcb: Tcb, now: float) -> None:
@@ -69,6 +78,8 @@ def time_wait_timeout(tcb: Tcb, now: float) -> None:
 
 
 EXPIRED = {
+    "reordering": reordering_timeout,
+    "loss_probe": loss_detection.loss_probe_timeout,
     "retransmit": retransmission_timeout,
     "persist": persist_timeout,
     "delayed_ack": delayed_ack_timeout,

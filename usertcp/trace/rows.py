@@ -27,6 +27,7 @@ CALLS = {Event.PASSIVE_OPEN, Event.ACTIVE_OPEN, Event.SEND, Event.CLOSE, Event.A
 
 EXPIRED = {
     "retransmit": "retransmission timeout",
+    "loss_probe": "no answer so far: the tail is probed",
     "persist": "persist timer: the window is tried",
     "keepalive": "keep-alive timer: is the peer still there?",
     "user": "user timeout",

@@ -19,6 +19,10 @@ class LossRecovery(Protocol):
     """In fast recovery: a loss was found without the retransmission timer, and the congestion window was reduced."""
 
     @property
+    def deadline(self) -> float:
+        """When `detect_loss` wants to be called even without an ACK; infinity if not."""
+
+    @property
     def lost_octets(self) -> int:
         """Octets in flight that are taken for lost and were not sent again yet."""
 
@@ -52,12 +56,18 @@ class LossRecovery(Protocol):
           True if fast recovery begins: the congestion window is to be reduced.
         """
 
+    def wants_probe(self, una: int) -> bool:
+        """Would a probe of the tail of the flight help to find a loss (RFC 8985, 7.2)?"""
+
     def out_of_data(self, una: int, nxt: int, smss: int) -> bool:
         """There is room, but nothing is known to be lost and nothing new to be sent. Says whether now something is
         taken for lost."""
 
     def on_timeout(self, una: int, nxt: int, now: float) -> None:
         """The retransmission timer expired."""
+
+    def on_spurious(self, una: int) -> None:
+        """What seemed lost was not: go on as if recovery had never begun."""
 
     def take_for_lost(self, una: int, nxt: int) -> None:
         """Everything in flight is to be sent again, for another reason than a timeout."""
@@ -66,12 +76,26 @@ class LossRecovery(Protocol):
 class News:
     """What an ACK says beside SEG.ACK."""
 
-    __slots__ = ("blocks", "dsack", "duplicate")
+    __slots__ = ("blocks", "dsack", "duplicate", "echo", "srtt")
 
-    def __init__(self, duplicate: bool, blocks: list[Span], dsack: Span | None) -> None:
+    def __init__(
+        self,
+        duplicate: bool,
+        blocks: list[Span],
+        dsack: Span | None,
+        echo: float | None = None,
+        srtt: float | None = None,
+    ) -> None:
         self.duplicate = duplicate
         """It is a duplicate ACK by the conditions of RFC 5681, 2."""
         self.blocks = blocks
         """Its SACK blocks that can be true (RFC 2018), all beyond SND.UNA."""
         self.dsack = dsack
         """What the peer has got twice (RFC 2883)."""
+        self.echo = echo
+        """When the segment was sent whose timestamp came back."""
+        self.srtt = srtt
+        """The smoothed round-trip time now."""
+
+
+NO_NEWS = News(duplicate=False, blocks=[], dsack=None)

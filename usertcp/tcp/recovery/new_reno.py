@@ -5,6 +5,8 @@ Octets and positions only. It knows which octets are lost, not when they go out:
 
 from __future__ import annotations
 
+from math import inf
+
 from usertcp.tcp.recovery import News, Span
 
 DUPLICATE_ACKS = 3
@@ -14,6 +16,7 @@ DUPLICATE_ACKS = 3
 class NewReno:
     """The lost octets, [lost, lost_end), always at the left of what is in flight, and the state of fast recovery."""
 
+    deadline = inf
     __slots__ = ("duplicates", "fast", "inflation", "lost", "lost_end", "recover")
 
     def __init__(self, recover: int = -1) -> None:
@@ -87,6 +90,10 @@ class NewReno:
         self.lost, self.lost_end = una, min(una + smss, nxt)
         return True
 
+    def wants_probe(self, una: int) -> bool:
+        """Its answer would say nothing of the segments before it."""
+        return False
+
     def out_of_data(self, una: int, nxt: int, smss: int) -> bool:
         """Without SACK there is nothing to guess by."""
         return False
@@ -97,6 +104,12 @@ class NewReno:
         self.duplicates = self.inflation = 0
         self.recover = nxt
         self.lost, self.lost_end = una, nxt
+
+    def on_spurious(self, una: int) -> None:
+        self.fast = False
+        self.duplicates = self.inflation = 0
+        self.recover = una - 1
+        self.lost = self.lost_end = una
 
     def take_for_lost(self, una: int, nxt: int) -> None:
         self.lost, self.lost_end = una, nxt

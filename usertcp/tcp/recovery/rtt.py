@@ -17,7 +17,7 @@ class RttEstimator:
     know.
     """
 
-    __slots__ = ("granularity", "initial", "maximum", "minimum", "rto", "rttvar", "srtt")
+    __slots__ = ("at_least", "granularity", "initial", "maximum", "minimum", "rto", "rttvar", "srtt")
 
     def __init__(self, initial: float, minimum: float, maximum: float, granularity: float = 0.001) -> None:
         """*granularity*: G, the tick of the clock that measures."""
@@ -31,6 +31,8 @@ class RttEstimator:
         """Variation of the round-trip time; None before the first sample."""
         self.rto = self._clamp(initial)
         """The retransmission timeout, backed off as it may be."""
+        self.at_least: tuple[float, float] | None = None
+        """SRTT and RTTVAR that the next sample may not undercut."""
 
     def sample(self, rtt: float, expected_samples: int = 1) -> None:
         """Take a measurement (2.2, 2.3). The RTO is computed anew: what `back_off` did to it is over (5, last
@@ -40,7 +42,10 @@ class RttEstimator:
         the full weight would shorten the memory of the filters; RFC 7323, appendix G divides the weights by
         ceiling(FlightSize / (2 * SMSS)).
         """
-        if self.srtt is None or self.rttvar is None:
+        if self.at_least is not None:
+            self.srtt, self.rttvar = max(self.at_least[0], rtt), max(self.at_least[1], rtt / 2)
+            self.at_least = None
+        elif self.srtt is None or self.rttvar is None:
             self.srtt = rtt
             self.rttvar = rtt / 2
         else:
@@ -53,6 +58,12 @@ class RttEstimator:
     def back_off(self) -> None:
         """The timer expired: double the RTO, up to the maximum (5.5)."""
         self.rto = self._clamp(self.rto * 2)
+
+    def after_spurious_timeout(self, srtt: float | None, rttvar: float | None) -> None:
+        """The timer had expired too early, with these estimates: the next sample counts in full (RFC 4015, 3.1, steps
+        0 and 11)."""
+        if srtt is not None and rttvar is not None:
+            self.at_least = (srtt + 2 * self.granularity, rttvar)
 
     def syn_was_retransmitted(self) -> None:
         """The handshake is done and its timer had expired: start on the data with 3 s if the first RTO was less

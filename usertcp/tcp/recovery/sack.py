@@ -1,12 +1,15 @@
-"""Loss recovery by selective acknowledgments (RFC 6675), in octets.
+"""Loss recovery by selective acknowledgments (RFC 6675; RFC 8985), in octets.
 
 The scoreboard says what is lost; this is when fast recovery begins and ends, and what may go out meanwhile.
 """
 
 from __future__ import annotations
 
+from math import inf
+
 from usertcp.tcp.recovery import News, Span
 from usertcp.tcp.recovery.prr import ProportionalRateReduction
+from usertcp.tcp.recovery.rack import Rack
 from usertcp.tcp.recovery.scoreboard import Scoreboard
 
 
@@ -14,10 +17,27 @@ class Sack:
     """Each octet in flight is known to have arrived, to be lost, or neither; so cwnd needs no inflation, and limited
     transmit (RFC 3042) comes by itself: each SACK takes octets out of the pipe."""
 
-    __slots__ = ("at_once", "delivered", "edge", "fast", "proportional", "prr", "recover", "rescued", "scoreboard")
+    __slots__ = (
+        "at_once",
+        "delivered",
+        "edge",
+        "fast",
+        "proportional",
+        "prr",
+        "rack",
+        "recover",
+        "rescued",
+        "scoreboard",
+    )
 
-    def __init__(self, recover: int, *, proportional: bool = True) -> None:
-        """*recover*: what is acknowledged already. *proportional*: reduce the rate by RFC 6937, not at once."""
+    def __init__(self, recover: int, *, proportional: bool = True, rack: bool = True, rtt: float | None = None) -> None:
+        """
+        Args:
+          recover: what is acknowledged already.
+          proportional: reduce the rate by RFC 6937, not at once.
+          rack: find losses by time (RFC 8985), not by counting (RFC 6675).
+          rtt: that of the handshake, seconds, if it was measured.
+        """
         self.scoreboard = Scoreboard()
         self.fast = False
         self.at_once = False
@@ -26,13 +46,18 @@ class Sack:
         """RecoveryPoint: fast recovery ends when it is acknowledged, and no new one begins before."""
         self.edge = recover
         """What lies below has been judged: it is lost, or was, and has been sent again (HighRxt). It only grows."""
+        self.rack = Rack(recover, inf if rtt is None else rtt) if rack else None
         self.proportional = proportional
         self.prr: ProportionalRateReduction | None = None
         """In fast recovery."""
-        self.delivered = 0
-        """Octets that the ACK in hand has acknowledged and that were not SACKed before."""
+        self.delivered: list[Span] = []
+        """What the ACK in hand has acknowledged and was not SACKed before."""
         self.rescued = False
         """The one rescue retransmission of this fast recovery is spent."""
+
+    @property
+    def deadline(self) -> float:
+        return self.rack.deadline if self.rack is not None else inf
 
     @property
     def lost_octets(self) -> int:
@@ -55,6 +80,8 @@ class Sack:
         return self.room(cwnd, flight_size) > 0 or self.at_once
 
     def on_sent(self, left: int, right: int, now: float) -> None:
+        if self.rack is not None:
+            self.rack.sent.add(left, right, now)
         if self.prr is not None:
             self.prr.on_sent(right - left)
         if self.lost_octets:
@@ -62,7 +89,9 @@ class Sack:
             self.scoreboard.lost.remove(left, right)
 
     def on_ack(self, una: int, nxt: int, acked: int, smss: int) -> bool:
-        self.delivered = octets(self.scoreboard.acknowledge(una - acked, una))
+        self.delivered = self.scoreboard.acknowledge(una - acked, una)
+        if self.rack is not None and una - acked < self.recover <= una:
+            self.rack.on_recovered()
         if not self.fast or una < self.recover:
             return False
         self._leave()
@@ -71,21 +100,28 @@ class Sack:
     def detect_loss(self, una: int, nxt: int, smss: int, news: News, now: float) -> bool:
         """Fast recovery begins with the first loss (RFC 6675, 5, step 2), but for what was in flight at the last one:
         that is the same congestion (5.1)."""
-        delivered, self.delivered = self.delivered + octets(self.scoreboard.sack(news.blocks)), 0
-        found = self._judge(una, smss)
+        delivered, self.delivered = self.delivered + self.scoreboard.sack(news.blocks), []
+        if self.rack is not None:
+            found = self._judge_by_time(self.rack, una, nxt, smss, delivered, news, now)
+        else:
+            found = self._judge(una, smss)
         begins = found and not self.fast and una >= self.recover
         if begins:
             self._enter(una, nxt, smss)
         if self.prr is not None:
-            self.prr.on_ack(delivered)
+            self.prr.on_ack(sum(right - left for left, right in delivered))
         return begins
+
+    def wants_probe(self, una: int) -> bool:
+        """Not in recovery, nor when SACKs have come: RACK's own timer runs then."""
+        return self.rack is not None and una >= self.recover and not self.fast and not self.scoreboard.sacked
 
     def out_of_data(self, una: int, nxt: int, smss: int) -> bool:
         """In fast recovery, take for lost what the SACKs leave open: first what lies below the highest of them, then,
         once, the last octets in flight, which nothing behind them can prove lost (RFC 6675, 4, NextSeg, rules 3 and
-        4)."""
+        4). RACK knows better."""
         board = self.scoreboard
-        if not self.fast or not board.sacked:
+        if self.rack is not None or not self.fast or not board.sacked:
             return False
         gaps = board.sacked.gaps(max(self.edge, una), max(self.edge, board.sacked[-1][1]))
         if gaps:
@@ -101,6 +137,15 @@ class Sack:
         self._leave()
         self.recover = nxt
         self.take_for_lost(una, nxt)
+        if self.rack is not None:
+            self.rack.on_timeout(self.scoreboard, una, now)
+
+    def on_spurious(self, una: int) -> None:
+        self._leave()
+        self.recover = self.edge = una
+        self.scoreboard.lost.clear()
+        if self.rack is not None:
+            self.rack.on_spurious()
 
     def take_for_lost(self, una: int, nxt: int) -> None:
         self.scoreboard.lose_all(una, nxt)
@@ -117,6 +162,18 @@ class Sack:
         self.fast = self.at_once = False
         self.prr = None
 
+    def _judge_by_time(
+        self, rack: Rack, una: int, nxt: int, smss: int, delivered: list[Span], news: News, now: float
+    ) -> bool:
+        """Take for lost what RACK finds lost; say whether there is any."""
+        rack.srtt = news.srtt if news.srtt is not None else rack.srtt
+        rack.delivered(delivered, news.echo, now)
+        rack.sent.forget(una)
+        if news.dsack is not None:
+            rack.on_dsack(una, nxt)
+        impatient = self.fast or una < self.recover or self.scoreboard.loss_edge(smss) is not None
+        return rack.detect(self.scoreboard, una, impatient, now)
+
     def _judge(self, una: int, smss: int) -> bool:
         """Take for lost what the SACKs above prove lost; say whether there is any. What was sent again is given up by
         the timeout only."""
@@ -126,7 +183,3 @@ class Sack:
             return False
         self.edge = edge
         return self.scoreboard.lose(begin, edge)
-
-
-def octets(spans: list[Span]) -> int:
-    return sum(right - left for left, right in spans)

@@ -1,0 +1,71 @@
+"""What follows when recovery finds a loss: a smaller congestion window. And the timers of RACK-TLP (RFC 8985)."""
+
+from __future__ import annotations
+
+from usertcp.tcp import undo
+from usertcp.tcp.recovery import News
+from usertcp.tcp.tcb import NEVER, Tcb
+
+SHORTEST = 0.01
+"""Seconds: no loss probe comes earlier, so that the peer has time to answer at all."""
+WITHOUT_SAMPLE = 1.0
+"""The probe timeout before there is an RTT (RFC 8985, 7.2)."""
+MAX_ACK_DELAY = 0.2
+"""TLP.max_ack_delay: how long peers hold an acknowledgment back, seconds. Kernels do for 0.04 to 0.2."""
+
+
+def look(tcb: Tcb, news: News, now: float) -> None:
+    """Let recovery judge what is lost. When fast recovery begins with it, the congestion window is reduced (RFC 5681,
+    3.2; RFC 6675, 5); what limited transmit has sent beyond that window does not count as in flight then (RFC 3042,
+    2)."""
+    recovery = tcb.recovery
+    if recovery.detect_loss(tcb.snd.una, tcb.snd.nxt, tcb.smss, news, now):
+        tcb.counters["fast retransmits"] += 1
+        tcb.loss_probe.end = None
+        tcb.timers.loss_probe = NEVER
+        undo.remember(tcb, timeout=False)
+        reduce(tcb, tcb.flight_size, now)
+    tcb.timers.reordering = recovery.deadline
+
+
+def reduce(tcb: Tcb, flight_size: int, now: float) -> None:
+    tcb.congestion.on_loss(min(flight_size, tcb.congestion.cwnd), now)
+    tcb.congestion_changed("loss", now)
+
+
+def schedule_probe(tcb: Tcb, now: float) -> None:
+    """New data was sent or acknowledged: if nothing more is heard, a probe of the tail is due before the retransmission
+    timeout (RFC 8985, 7.2)."""
+    recovery, timers = tcb.recovery, tcb.timers
+    timers.loss_probe = NEVER
+    if not recovery.wants_probe(tcb.snd.una) or tcb.loss_probe.end is not None or timers.retransmit == NEVER:
+        return
+    pto = WITHOUT_SAMPLE
+    if tcb.rtt.srtt is not None:
+        pto = max(2 * tcb.rtt.srtt, SHORTEST)
+        if tcb.flight_size <= tcb.smss:
+            pto += MAX_ACK_DELAY
+    timers.loss_probe = min(now + pto, timers.retransmit)
+
+
+def loss_probe_timeout(tcb: Tcb, now: float) -> None:
+    """Owe a probe, unless one is in flight or none has been followed by an RTT sample; in any case the retransmission
+    timer starts anew (RFC 8985, 7.3)."""
+    tcb.timers.retransmit = now + tcb.rtt.rto
+    if tcb.loss_probe.end is None and tcb.loss_probe.sampled:
+        tcb.loss_probe.owed = True
+
+
+def take_probe_answer(tcb: Tcb, news: News, ack: int, now: float) -> None:
+    """Did a probe that repeated the last segment repair a loss? Then the congestion window shrinks as for any other
+    loss. If both copies arrived, it does not (RFC 8985, 7.4.2)."""
+    probe = tcb.loss_probe
+    if probe.end is None or ack < probe.end:
+        return
+    spurious = news.dsack is not None or (news.duplicate and not news.blocks)
+    if probe.again and not spurious:
+        if ack == probe.end:
+            return  # the next acknowledgment tells
+        tcb.counters["losses repaired by a probe"] += 1
+        reduce(tcb, probe.flight_size, now)
+    probe.end = None
