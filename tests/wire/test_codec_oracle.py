@@ -37,7 +37,7 @@ def flows(draw: st.DrawFn) -> Flow:
 
 
 unknown = st.lists(
-    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 28, 29)), st.binary(max_size=8)), max_size=2
+    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 28, 29)), st.binary(max_size=6)), max_size=2
 ).map(tuple)
 options = st.builds(
     Options,
