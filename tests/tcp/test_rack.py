@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.tcp import builders
-from tests.tcp.builders import CONFIG, MSS, Bench
+from tests.tcp.builders import MSS, Bench
 from tests.tcp.pairs import spans
 from tests.tcp.sacks import SACK, WIDE, at, sacks
 from usertcp.tcp.config import Config
@@ -16,6 +16,8 @@ from usertcp.tcp.recovery import NO_NEWS
 from usertcp.tcp.recovery.sack import Sack
 from usertcp.tcp.segment import ACK, FIN, SYN
 from usertcp.tcp.sequence import wrap
+
+CONFIG = replace(builders.CONFIG, rack=True)
 
 RTT = 0.1
 

@@ -15,7 +15,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.state import State
 
-CONFIG = Config(r2=1e6, rto_min=0.2, rto_max=4.0, congestion="reno")
+CONFIG = Config(r2=1e6, rto_min=0.2, rto_max=4.0, congestion="reno", rack=True)
 NEW_RENO = replace(CONFIG, sack=False)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.tcp import builders
-from tests.tcp.builders import CONFIG, MSS, Bench
+from tests.tcp.builders import MSS, Bench
 from tests.tcp.pairs import spans
 from tests.tcp.sacks import WIDE
 from usertcp.tcp.config import Config
@@ -15,6 +15,8 @@ from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, SYN
 from usertcp.tcp.sequence import unwrap, wrap
 from usertcp.tcp.status import Status
+
+CONFIG = replace(builders.CONFIG, rack=True)
 
 RTT = 0.1
 

@@ -29,10 +29,10 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     news = selective_ack.read(tcb, seg, duplicate, now)
     undo.check(tcb, seg, news, una_before, now)
     loss_detection.look(tcb, news, now)
+    arrived(tcb, now)
     loss_detection.take_probe_answer(tcb, news, seg.ack, now)
     if advances:
         loss_detection.schedule_probe(tcb, now)
-    arrived(tcb, now)
 
 
 def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:

@@ -80,9 +80,9 @@ class Config:
     the ACK clock does it, and each segment costs a timer."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
-    rack: bool = True
+    rack: bool = False
     """RFC 8985: find losses by time, and probe the tail of a flight. False: by counting what arrived behind a hole (RFC
-    6675). Means something with SACK only."""
+    6675), which is the default until the other has been shown against kernels. Means something with SACK only."""
     prr: bool = True
     """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
     drained to the new window (RFC 6675). Means something with SACK only."""

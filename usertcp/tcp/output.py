@@ -135,6 +135,15 @@ def probe(tcb: Tcb, now: float, out: list[Segment]) -> None:
         recovery.take_for_lost(snd.una, snd.nxt)  # a probe does not count as in flight: the peer may well drop it
 
 
+def keep_alive(tcb: Tcb, now: float, out: list[Segment]) -> None:
+    """Ask for an acknowledgment by a segment left of the peer's window: <SEQ=SND.NXT-1>, empty unless the config wants
+    an octet of garbage in it (RFC 9293, 3.8.4, SHLD-12)."""
+    tcb.keepalive_owed = False
+    tcb.counters["keep-alives out"] += 1
+    garbage = tcb.config.keepalive is not None and tcb.config.keepalive.garbage
+    out.append(segment(tcb, tcb.snd.nxt - 1, ACK, b"\0" if garbage else b"", now))
+
+
 def probe_tail(tcb: Tcb, now: float, out: list[Segment]) -> None:
     """Ask the peer by one segment what has arrived: one that it has never seen, if the windows but for cwnd let it, or
     the last one once more (RFC 8985, 7.3)."""
@@ -148,15 +157,6 @@ def probe_tail(tcb: Tcb, now: float, out: list[Segment]) -> None:
     probe.flight_size = tcb.flight_size
     out.append(segment_at(tcb, position, snd.una + snd.wnd if new else resend_limit(tcb, snd.nxt), now))
     probe.end, probe.again, probe.sampled = snd.nxt, not new, False
-
-
-def keep_alive(tcb: Tcb, now: float, out: list[Segment]) -> None:
-    """Ask for an acknowledgment by a segment left of the peer's window: <SEQ=SND.NXT-1>, empty unless the config wants
-    an octet of garbage in it (RFC 9293, 3.8.4, SHLD-12)."""
-    tcb.keepalive_owed = False
-    tcb.counters["keep-alives out"] += 1
-    garbage = tcb.config.keepalive is not None and tcb.config.keepalive.garbage
-    out.append(segment(tcb, tcb.snd.nxt - 1, ACK, b"\0" if garbage else b"", now))
 
 
 def restart_after_idle(tcb: Tcb, now: float) -> None:

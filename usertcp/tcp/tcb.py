@@ -249,17 +249,17 @@ class Tcb:
         """Zero-window probes since the window closed."""
         self.probe_owed = False
         """The persist timer expired: something goes out with the next output, whatever the window."""
-        self.loss_probe = LossProbe()
-        self.reduction: Reduction | None = None
-        """The last reduction of the congestion window, while it may still turn out to have been wrong."""
-        self.dsack_seen = False
-        """The peer has reported a duplicate, so it does when there is one (RFC 2883)."""
         self.keepalive_probes = 0
         """Keep-alives since the peer was last heard."""
         self.keepalive_owed = False
         """The keep-alive timer expired: a probe goes out with the next output."""
         self.began = inf
         """When our SYN was first sent."""
+        self.loss_probe = LossProbe()
+        self.reduction: Reduction | None = None
+        """The last reduction of the congestion window, while it may still turn out to have been wrong."""
+        self.dsack_seen = False
+        """The peer has reported a duplicate, so it does when there is one (RFC 2883)."""
         self.last_sent = -inf
         """When text, SYN or FIN was last sent."""
         self.ack_now = False

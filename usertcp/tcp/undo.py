@@ -72,15 +72,17 @@ def every_copy_was_one_too_many(reduction: Reduction, news: News) -> bool:
 
 
 def take_back(tcb: Tcb, reduction: Reduction, acked: int, now: float) -> None:
-    """Restore the congestion window, without a burst after a timeout (RFC 4015, 3.1, steps 8 to 11)."""
+    """Restore the congestion window, without a burst after a timeout (RFC 4015, 3.1, steps 8 to 11). A controller that
+    had not reduced it gets nothing back."""
     congestion = tcb.congestion
     if reduction.timeout:
+        tcb.rtt.after_spurious_timeout(*reduction.rtt)
+    if congestion.cwnd < reduction.cwnd and reduction.timeout:
         initial_window = min(10 * tcb.smss, max(2 * tcb.smss, 14600))
         congestion.cwnd = max(congestion.cwnd, min(reduction.cwnd, tcb.flight_size + min(acked, initial_window)))
         congestion.ssthresh = max(reduction.flight_size, reduction.ssthresh)
-        tcb.rtt.after_spurious_timeout(*reduction.rtt)
-    else:
-        congestion.cwnd = max(congestion.cwnd, reduction.cwnd)
+    elif congestion.cwnd < reduction.cwnd:
+        congestion.cwnd = reduction.cwnd
         congestion.ssthresh = max(congestion.ssthresh, reduction.ssthresh)
     tcb.recovery.on_spurious(tcb.snd.una)
     tcb.congestion_changed("undone", now)
