@@ -12,6 +12,8 @@ from tests.tcp.pairs import spans
 from tests.tcp.sacks import SACK, WIDE, at, sacks
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
+from usertcp.tcp.recovery import NO_NEWS
+from usertcp.tcp.recovery.sack import Sack
 from usertcp.tcp.segment import ACK, FIN, SYN
 from usertcp.tcp.sequence import wrap
 
@@ -129,6 +131,23 @@ def test_after_a_timeout_what_was_sent_lately_is_not_taken_for_lost(iss: int, ir
     bench.advance(0.3)
     sacks(bench, 2)
     assert resent(bench, 0.0, 9) == []
+
+
+@pytest.mark.rfc("8985", "6.3")
+@pytest.mark.rfc("6298", "5.4")
+def test_what_was_sent_lately_does_not_keep_a_timeout_from_sending_the_first_segment() -> None:
+    sack = Sack(0, rtt=RTT)
+    sack.on_sent(0, MSS, 0.0)
+    sack.on_ack(MSS, MSS, MSS, MSS)
+    sack.detect_loss(MSS, MSS, MSS, NO_NEWS, RTT)
+    sack.on_sent(MSS, 2 * MSS, 1.0)
+    sack.on_sent(2 * MSS, 5 * MSS, 1.99)
+    sack.on_timeout(MSS, 5 * MSS, 2.0)
+    assert sack.next_lost(5 * MSS) == (MSS, 2 * MSS)
+    assert sack.lost_octets == MSS
+    assert sack.may_resend(MSS, 4 * MSS)
+    sack.on_sent(MSS, 2 * MSS, 2.0)
+    assert not sack.may_resend(MSS, 4 * MSS)
 
 
 @pytest.mark.rfc("8985", "6.2", "step 2")

@@ -23,6 +23,8 @@ def look(tcb: Tcb, news: News, now: float) -> None:
         tcb.counters["fast retransmits"] += 1
         tcb.loss_probe.end = None
         tcb.timers.loss_probe = NEVER
+        if tcb.congestion.pacing_rate is not None:
+            recovery.leave_rate()
         undo.remember(tcb, timeout=False)
         reduce(tcb, tcb.flight_size, now)
     tcb.timers.reordering = recovery.deadline

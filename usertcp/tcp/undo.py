@@ -79,7 +79,7 @@ def take_back(tcb: Tcb, reduction: Reduction, acked: int, now: float) -> None:
         tcb.rtt.after_spurious_timeout(*reduction.rtt)
     if congestion.cwnd < reduction.cwnd and reduction.timeout:
         initial_window = min(10 * tcb.smss, max(2 * tcb.smss, 14600))
-        congestion.cwnd = max(congestion.cwnd, tcb.flight_size + min(acked, initial_window))
+        congestion.cwnd = max(congestion.cwnd, min(reduction.cwnd, tcb.flight_size + min(acked, initial_window)))
         congestion.ssthresh = max(reduction.flight_size, reduction.ssthresh)
     elif congestion.cwnd < reduction.cwnd:
         congestion.cwnd = reduction.cwnd

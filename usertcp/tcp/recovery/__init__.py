@@ -66,6 +66,9 @@ class LossRecovery(Protocol):
     def on_timeout(self, una: int, nxt: int, now: float) -> None:
         """The retransmission timer expired."""
 
+    def leave_rate(self) -> None:
+        """The congestion control has a rate of its own, in the fast recovery that has just begun too."""
+
     def on_spurious(self, una: int) -> None:
         """What seemed lost was not: go on as if recovery had never begun."""
 

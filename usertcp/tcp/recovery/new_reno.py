@@ -105,6 +105,9 @@ class NewReno:
         self.recover = nxt
         self.lost, self.lost_end = una, nxt
 
+    def leave_rate(self) -> None:
+        """It has none."""
+
     def on_spurious(self, una: int) -> None:
         self.fast = False
         self.duplicates = self.inflation = 0

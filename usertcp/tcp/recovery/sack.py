@@ -41,7 +41,8 @@ class Sack:
         self.scoreboard = Scoreboard()
         self.fast = False
         self.at_once = False
-        """The first retransmission of fast recovery waits for no room (RFC 6675, 5, step 4.3)."""
+        """The first retransmission of fast recovery and of a timeout waits for no room (RFC 6675, 5, step 4.3; RFC
+        6298, 5.4)."""
         self.recover = recover
         """RecoveryPoint: fast recovery ends when it is acknowledged, and no new one begins before."""
         self.edge = recover
@@ -137,8 +138,12 @@ class Sack:
         self._leave()
         self.recover = nxt
         self.take_for_lost(una, nxt)
+        self.at_once = True
         if self.rack is not None:
             self.rack.on_timeout(self.scoreboard, una, now)
+
+    def leave_rate(self) -> None:
+        self.prr = None
 
     def on_spurious(self, una: int) -> None:
         self._leave()
