@@ -37,10 +37,10 @@ def grow(cubic: Cubic, seconds: float, *, rtt: float = RTT, since: float = NOW) 
     return now
 
 
-def test_it_is_the_default() -> None:
-    controller: CongestionControl = CONTROLLERS["cubic"](SMSS, 4 * SMSS)
+def test_it_can_be_chosen_by_name() -> None:
+    controller: CongestionControl = CONTROLLERS[str(Config(congestion="cubic").congestion)](SMSS, 4 * SMSS)
     assert (controller.smss, controller.cwnd) == (SMSS, 4 * SMSS)
-    assert Config().congestion == "cubic"
+    assert isinstance(controller, Cubic)
 
 
 @pytest.mark.rfc("9438", "4.6")

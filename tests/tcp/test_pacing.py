@@ -159,7 +159,7 @@ def test_paced_the_same_transfer_needs_less_of_a_queue() -> None:
 
 
 def test_paced_a_transfer_fills_the_path() -> None:
-    bulk = Bulk(replace(BUFFERS, pacing=True), rate=1000, queue=500, delay=0.025).run(3.0)
+    bulk = Bulk(replace(BUFFERS, pacing=True, congestion="cubic"), rate=1000, queue=500, delay=0.025).run(3.0)
     assert bulk.received > 0.9 * 3.0 * 1000 * 1448 - 100 * 1448
     gaps = [b - a for a, b in pairwise(bulk.sent)]
     assert sum(gap > 0.0001 for gap in gaps) > 0.85 * len(gaps)
