@@ -1,10 +1,13 @@
 """Options of the test suite: container tests on request, skipped tests as failures, outcomes for the report."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.outcomes import Recorder
+from usertcp.lab.namespaces import become_root_inside
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,6 +18,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if os.geteuid():
+        with suppress(OSError):  # The tests that need namespaces then say what is missing.
+            become_root_inside()
     if file := config.getoption("conformance"):
         config.pluginmanager.register(Recorder(file))
 

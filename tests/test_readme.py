@@ -40,6 +40,16 @@ def test_experiment_is_the_one_in_the_package() -> None:
     assert program("lose_first_fin") == experiment
 
 
+def test_experiments_are_those_of_the_lab() -> None:
+    [listed] = re.findall(r"\$ usertcp lab list\n(.*?)```", README, re.DOTALL)
+    command = [sys.executable, "-m", "usertcp", "lab", "list"]
+    assert listed == subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+def test_nothing_was_left_to_be_filled_in() -> None:
+    assert re.findall(r"@[A-Z]+@", README) == []
+
+
 def test_every_file_of_the_map_is_there() -> None:
     [layout] = re.findall(r"```\n(usertcp/\n.*?)```", README, re.DOTALL)
     folders = re.findall(r"^  (\w+(?:\.py|/))", layout, re.MULTILINE)

@@ -66,10 +66,8 @@ def main() -> NoReturn:
     """Run the command line. Every error is one line on stderr."""
     try:
         status = usertcp.main(prog_name="usertcp", standalone_mode=False)
-        sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         status = INTERRUPTED
     except BaseExceptionGroup as group:
@@ -89,6 +87,10 @@ def explain(error: BaseException) -> int:
         return BROKEN_PIPE
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        complain(error.format_message() + (f" (see {context.command_path} --help)" if context else ""))
+        return error.exit_code
     if isinstance(error, SetupError):
         complain(str(error))
         return 2

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from usertcp.cli.options import Behind, View, behind_options, family_options, port_number, view_options
+from usertcp.cli.options import Behind, Seconds, View, behind_options, family_options, port_number, view_options
 
 
 @click.command("connect")
 @click.argument("host")
 @click.argument("port", type=port_number)
 @behind_options
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after so long.")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", help="Give up after so long.")
 @family_options
 @view_options
 def command(host: str, port: int, behind: Behind, verbose: bool, timeout: float | None, family: int, view: View) -> int:

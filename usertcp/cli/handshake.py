@@ -7,17 +7,17 @@ from typing import BinaryIO
 
 import click
 
-from usertcp.cli.options import View, escaped, family_options, port_number, view_options
+from usertcp.cli.options import Seconds, View, escaped, family_options, port_number, view_options
 
 
 @click.command("handshake")
 @click.argument("host")
 @click.argument("port", type=port_number)
 @click.option("--send", metavar="TEXT|@FILE|-", help=r"What to send: text (with \r \n \t \0 \xHH), a file, or stdin.")
-@click.option("-o", "--output", type=click.File("wb"), help="Write what is received to a file.")
+@click.option("-o", "--output", type=click.File("wb", lazy=False), help="Write what is received to a file.")
 @click.option(
     "--msl",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -26,7 +26,7 @@ from usertcp.cli.options import View, escaped, family_options, port_number, view
 @click.option("--no-wait", is_flag=True, help="Do not wait out TIME-WAIT (2 MSL).")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(),
     default=20.0,
     show_default=True,
     metavar="SECONDS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from usertcp.cli.options import View, view_options
+from usertcp.cli.options import Seconds, View, view_options
 
 
 @click.group("lab")
@@ -37,7 +37,7 @@ def list_() -> None:
 @click.argument("name")
 @click.option(
     "--msl",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(),
     metavar="SECONDS",
     help="Maximum segment lifetime: TIME-WAIT lasts twice this.",
 )

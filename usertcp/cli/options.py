@@ -7,11 +7,25 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from math import isfinite
 from typing import Any
 
 import click
 
 Command = Callable[..., Any]
+
+
+class Seconds(click.FloatRange):
+    """A length of time: positive, and finite."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not isfinite(seconds):
+            self.fail(f"{value} is no length of time", param, ctx)
+        return seconds
 
 
 @dataclass(slots=True)

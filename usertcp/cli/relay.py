@@ -6,8 +6,10 @@ Each ends one direction when its source ends (a half-close), and returns when bo
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -46,7 +48,9 @@ async def discard(stream: TcpStream) -> None:
 
 async def process(stream: TcpStream, command: str) -> None:
     """A command of the shell reads what arrives; what it writes is sent."""
-    child = await trio.lowlevel.open_process(["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = await trio.lowlevel.open_process(
+        ["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_feed, stream, child)
@@ -56,7 +60,8 @@ async def process(stream: TcpStream, command: str) -> None:
             await stream.send_eof()
         await child.wait()
     finally:
-        child.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # what the command has started as well
         with trio.CancelScope(shield=True):
             await child.wait()
 

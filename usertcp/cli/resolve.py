@@ -19,4 +19,6 @@ async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[
         found = await trio.socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
     except OSError as error:
         raise SetupError(f"cannot resolve {host}: {error.strerror}") from error
+    except UnicodeError:
+        raise SetupError(f"cannot resolve {host}: that is no name of a host") from None
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))

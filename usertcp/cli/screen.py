@@ -81,9 +81,10 @@ class Screen:
         self._capture: PcapngWriter | None = None
         self._news = trio.Event()
         self.console = _Console(file=file, highlight=False, soft_wrap=True)
-        width = shutil.get_terminal_size((WIDTH, 0)).columns if self.console.is_terminal else WIDTH
+        asked = os.environ.get("COLUMNS", "")
+        width = shutil.get_terminal_size((WIDTH, 0)).columns if self.console.is_terminal or asked.isdigit() else WIDTH
         self._ladders = Ladders(
-            width=int(os.environ.get("COLUMNS") or width),
+            width=width,
             absolute=view.absolute,
             explain=view.explain,
             peer=peer,

@@ -77,21 +77,31 @@ def enter() -> Namespaces:
     Raises:
       SetupError: the system forbids it; the message says which setting does.
     """
-    uid, gid = os.getuid(), os.getgid()
+    uid = os.getuid()
     try:
         try:
             unshare(CLONE_NEWNET)
         except PermissionError:
-            unshare(CLONE_NEWUSER)
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-            Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+            become_root_inside()
             unshare(CLONE_NEWNET)
         peer = Namespace()
         unshare(CLONE_NEWNET)
     except OSError as error:
         raise SetupError(_remedy(error, uid)) from error
     return Namespaces(Namespace(), peer)
+
+
+def become_root_inside() -> None:
+    """Enter a user namespace, in which this user is root, of all that is made in it. For a process with one thread.
+
+    Raises:
+      OSError: the system forbids it.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    unshare(CLONE_NEWUSER)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
 
 
 def unshare(flags: int) -> None:

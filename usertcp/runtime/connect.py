@@ -31,7 +31,10 @@ async def resolve(host: str, port: int) -> list[str]:
     try:
         addresses = [canonical(host)]
     except ValueError:
-        found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+        try:
+            found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+        except UnicodeError:
+            raise InvalidAddress(f"{host!r} is no name of a host") from None
         return alternated(list(dict.fromkeys(str(address[0]) for *_, address in found)))
     await trio.lowlevel.checkpoint()
     return addresses

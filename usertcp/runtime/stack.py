@@ -108,6 +108,8 @@ class Stack:
           trio.ClosedResourceError: the stack was closed.
         """
         port = index(port)
+        if not 0 <= port < 65536:
+            raise InvalidAddress(f"port {port}")
         if host is None or host in EVERY_ADDRESS:
             await trio.lowlevel.checkpoint()
             local = [""]

@@ -27,9 +27,9 @@ class Message(Protocol):
 SOURCE_QUENCH = (4, 4)
 """(IP version, type): always discarded (RFC 9293, 3.9.2.2, MUST-55; RFC 6633)."""
 
-HARD = {(4, 3, 2), (4, 3, 3), (6, 1, 1), (6, 1, 4)}
-"""(IP version, type, code): protocol and port unreachable; for IPv6 prohibited and port unreachable. "Fragmentation
-needed" is about the path's MTU, not about the connection."""
+HARD = {(4, 3, 2), (4, 3, 3), (4, 3, 9), (4, 3, 10), (4, 3, 13), (6, 1, 1), (6, 1, 4)}
+"""(IP version, type, code): protocol and port unreachable, and prohibited. "Fragmentation needed" is about the path's
+MTU, not about the connection."""
 
 NAMES = {
     (4, 3, 0): "network unreachable",
@@ -38,6 +38,8 @@ NAMES = {
     (4, 3, 3): "port unreachable",
     (4, 3, 4): "fragmentation needed",
     (4, 3, 5): "source route failed",
+    (4, 3, 9): "network administratively prohibited",
+    (4, 3, 10): "host administratively prohibited",
     (4, 3, 13): "administratively prohibited",
     (4, 11, 0): "time to live exceeded",
     (4, 11, 1): "fragment reassembly time exceeded",
