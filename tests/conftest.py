@@ -5,9 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from pyroute2 import IPRoute
 
 from tests.conformance.outcomes import Recorder
-from usertcp.lab.namespaces import become_root_inside
+from usertcp.lab.namespaces import CLONE_NEWNET, become_root_inside, unshare
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,6 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.geteuid():
         with suppress(OSError):  # The tests that need namespaces then say what is missing.
             become_root_inside()
+            unshare(CLONE_NEWNET)  # Who has left the machine's network cannot return to it, and the tests do return.
+            with IPRoute() as netlink:
+                netlink.link("set", index=1, state="up")
     if file := config.getoption("conformance"):
         config.pluginmanager.register(Recorder(file))
 
