@@ -1,6 +1,6 @@
 """What an acceptable acknowledgment does: the inner part of the fifth step (RFC 9293, 3.10.7.4), in one fixed order.
 
-RTT sample, recovery, congestion window, timers, then the send window.
+RTT sample, recovery, congestion window and timers for what is newly acknowledged; the send window; then what is lost.
 """
 
 from __future__ import annotations

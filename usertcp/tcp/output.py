@@ -1,6 +1,6 @@
 """The next segments to transmit (RFC 9293, 3.7 and 3.8). Every segment of a connection is built here.
 
-In this order: what is lost, then new data within the peer's window, the congestion window and Nagle, FIN with or
+In this order: probes that are due, what is lost, new data within the peer's window, the congestion window and Nagle, FIN with or
 after the last of it, then a bare acknowledgment if one is still owed.
 """
 
@@ -171,8 +171,7 @@ def restart_after_idle(tcb: Tcb, now: float) -> None:
 def arm_timers(tcb: Tcb, now: float) -> None:
     """One of two timers watches over what the peer has not acknowledged: the retransmission timer what is in flight
     (RFC 6298, 5.1), the persist timer what the windows hold back (RFC 9293, 3.8.6.1), unless it is only pacing that
-    does; and above both, how long the
-    user will wait."""
+    does; and above both, how long the user will wait."""
     timers = tcb.timers
     if tcb.flight_size > tcb.recovery.lost_octets:
         timers.persist = NEVER
