@@ -17,11 +17,9 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.events import PacketDiscarded, PacketIn, PacketOut, PathEvent, Tracer
+from usertcp.tcp.path_mtu import HEADERS, HEADERS_V6
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import Codec, IcmpError, ports
-
-HEADERS, HEADERS_V6 = 20 + 20, 40 + 20
-"""Octets of IP and TCP headers without options: what the MTU has and the MSS has not (RFC 9293, 3.7.1)."""
 
 LARGEST_PACKET = 65535
 """What the total length of an IPv4 packet can say, whatever the MTU."""

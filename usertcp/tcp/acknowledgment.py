@@ -5,7 +5,7 @@ RTT sample, recovery, congestion window and timers for what is newly acknowledge
 
 from __future__ import annotations
 
-from usertcp.tcp import cwnd_validation, loss_detection, selective_ack, timestamps, undo
+from usertcp.tcp import cwnd_validation, loss_detection, path_mtu, selective_ack, timestamps, undo
 from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
@@ -42,6 +42,8 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     measure(tcb, seg, now)
     snd.una = seg.ack
     tcb.send_buffer.release(seg.ack)
+    if seg.ack >= tcb.path.sent_end:
+        path_mtu.acknowledged(tcb)
     recovered = tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss)
     learn(tcb, acked, now)
     if recovered:

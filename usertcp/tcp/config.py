@@ -67,6 +67,14 @@ class Config:
     dsack: bool = True
     """RFC 2883: tell the peer what arrived twice, so that it sees what it sent again for nothing."""
 
+    # The path
+    path_mtu_discovery: bool = True
+    """Heed routers that say that a packet was too large, with the checks of RFC 5927 (RFC 1191, RFC 8201). False: such
+    an error is a sign of trouble in `soft_error`, no more."""
+    min_path_mtu: int = 552
+    """No ICMP error makes IPv4 packets smaller than this, octets: a forged one would cost us dear. Linux's min_pmtu.
+    A real path may be as narrow as 68; IPv6 has 1280."""
+
     # Sending
     nagle: bool = True
     """Hold back small segments while data is unacknowledged (RFC 9293, 3.7.4). False is TCP_NODELAY (MUST-17)."""
@@ -122,6 +130,8 @@ class Config:
             raise ValueError("rto_min must be positive and at most rto_max, rto_initial positive")
         if self.mss is not None and not 64 <= self.mss <= 65535:
             raise ValueError("mss is 64 (room for text beside 40 octets of options) to 65535")
+        if not 104 <= self.min_path_mtu <= 65535:
+            raise ValueError("min_path_mtu is 104 (64 octets of text and options behind the headers) to 65535")
         if self.receive_buffer < 1 or self.send_buffer < 1 or self.receive_buffer > LARGEST_BUFFER:
             raise ValueError(
                 f"send_buffer and receive_buffer hold at least 1 octet, receive_buffer at most {LARGEST_BUFFER}"

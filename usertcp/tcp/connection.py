@@ -17,7 +17,7 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
-from usertcp.tcp import icmp, keepalive, output, urgency, user_timeout, window
+from usertcp.tcp import icmp, keepalive, output, path_mtu, urgency, user_timeout, window
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.segment import ACK, Flow, Segment
@@ -204,7 +204,9 @@ class Connection:
     def icmp_arrives(self, message: icmp.Message, now: float) -> None:
         """An ICMP error that quotes a segment of this connection (3.9.2.2)."""
         tcb = self.tcb
-        if not tcb.snd.una <= unwrap(message.seq, tcb.snd.una) < tcb.snd.nxt:
+        before = self._timers_before()
+        position = unwrap(message.seq, tcb.snd.una)
+        if not tcb.snd.una <= position < tcb.snd.nxt:
             tcb.counters["discarded: ICMP about nothing in flight"] += 1
             return
         text = icmp.describe(message)
@@ -213,8 +215,18 @@ class Connection:
             tcb.trace(IcmpIn(now, tcb.flow, text, hard))
         if hard:
             tcb.abort(Event.TIMEOUT, HostUnreachable(text), now)
+        elif icmp.is_too_big(message) and tcb.config.path_mtu_discovery:
+            path_mtu.too_big(tcb, message, position, now)
         else:
             tcb.icmp_error = text
+        self._trace_timers(before, now)
+
+    def path_is_narrow(self, mtu: int, now: float) -> None:
+        """Another connection to the same destination has found that the path takes no larger packets than this."""
+        if self.tcb.config.path_mtu_discovery:
+            before = self._timers_before()
+            path_mtu.found(self.tcb, mtu, now)
+            self._trace_timers(before, now)
 
     def timeouts(self, now: float) -> None:
         """Run what has expired (3.10.8)."""
@@ -257,6 +269,11 @@ class Connection:
     def soft_error(self) -> str | None:
         """The last sign of trouble that did not end the connection (3.9.1.8)."""
         return self.tcb.soft_error
+
+    @property
+    def path_mtu(self) -> int:
+        """The largest packet that we send, octets (3.7.5)."""
+        return path_mtu.path_mtu(self.tcb)
 
     @property
     def retransmissions(self) -> int:

@@ -11,7 +11,7 @@ from itertools import count
 from math import inf
 
 from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
-from usertcp.tcp import icmp, reset, time_wait
+from usertcp.tcp import icmp, path_mtu, reset, time_wait
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
@@ -108,6 +108,7 @@ class Endpoint:
         self._answers = answers
         self.advise = advise
         self._tracer = tracer
+        self._paths = path_mtu.PathMtuCache()
         self._ports = PortChooser(secret, *config.port_range)
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._origins: dict[Connection, Listener] = {}
@@ -141,7 +142,7 @@ class Endpoint:
             raise InvalidAddress(f"{flow.local} port {flow.local_port} to {flow.remote} port {flow.remote_port}")
         if (conn := self._find(flow)) is not None:
             raise ConnectionAlreadyExists(f"in {conn.state}")
-        conn = self._connection(flow, config or self.config, isn(self._secret, flow, now))
+        conn = self._connection(flow, config or self.config, isn(self._secret, flow, now), now)
         conn.open(now)
         self.connections[flow] = conn
         self.touch(conn)
@@ -189,8 +190,11 @@ class Endpoint:
         if conn is None or (message.version, message.type) == icmp.SOURCE_QUENCH:
             self.counters["ICMP ignored"] += 1
             return
+        before = conn.path_mtu
         conn.icmp_arrives(message, now)
         self.touch(conn)
+        if conn.path_mtu < before:
+            self._path_is_narrow(conn.flow.remote, conn.path_mtu, now)
 
     def timeouts(self, now: float) -> None:
         """Run all timers that have expired."""
@@ -241,8 +245,8 @@ class Endpoint:
 
     # Inside
 
-    def _connection(self, flow: Flow, config: Config, iss: int) -> Connection:
-        return Connection(
+    def _connection(self, flow: Flow, config: Config, iss: int, now: float) -> Connection:
+        conn = Connection(
             flow,
             config,
             iss=iss,
@@ -250,6 +254,16 @@ class Endpoint:
             timestamp_offset=timestamp_offset(self._secret, flow),
             tracer=self._tracer,
         )
+        path_mtu.remember(conn.tcb, self._paths.get(flow.remote, now))
+        return conn
+
+    def _path_is_narrow(self, remote: str, mtu: int, now: float) -> None:
+        """Connections to one destination share a path. What the others have in flight, errors about it will say."""
+        self._paths.learn(remote, mtu, now)
+        for conn in self.connections.values():
+            if conn.flow.remote == remote:
+                conn.path_is_narrow(mtu, now)
+                self.touch(conn)
 
     def _find(self, flow: Flow) -> Connection | None:
         """The connection of a pair of sockets. One that has ended waits in the table for `output`, but is no more."""
@@ -286,7 +300,7 @@ class Endpoint:
         iss = isn(self._secret, flow, now)
         if old is not None:
             iss = time_wait.next_iss(old.tcb, iss)
-        conn = self._connection(flow, listener.config, iss)
+        conn = self._connection(flow, listener.config, iss, now)
         conn.open(now, passive=True)
         conn.segment_arrives(seg, now)
         self.touch(conn)

@@ -22,6 +22,8 @@ class Message(Protocol):
     def type(self) -> int: ...
     @property
     def code(self) -> int: ...
+    @property
+    def mtu(self) -> int: ...
 
 
 SOURCE_QUENCH = (4, 4)
@@ -51,6 +53,11 @@ NAMES = {
     (6, 3, 0): "hop limit exceeded",
     (6, 3, 1): "fragment reassembly time exceeded",
 }
+
+
+def is_too_big(message: Message) -> bool:
+    """Is it about the size of a packet (RFC 1191, 4; RFC 4443, 3.2)?"""
+    return (message.version, message.type, message.code) == (4, 3, 4) or (message.version, message.type) == (6, 2)
 
 
 def is_hard(message: Message) -> bool:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from usertcp.tcp import window
+from usertcp.tcp import path_mtu, window
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.tcb import Tcb
@@ -37,3 +37,4 @@ def take_syn(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.timestamps.enabled = True
         tcb.timestamps.recent = options.timestamps[0]
         tcb.timestamps.recent_at = now
+    path_mtu.negotiated(tcb)

@@ -10,6 +10,7 @@ from usertcp.tcp import (
     cwnd_validation,
     loss_detection,
     pacing,
+    path_mtu,
     persist,
     selective_ack,
     timestamps,
@@ -209,10 +210,13 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     if position == snd.iss:
         seg = segment(tcb, position, SYN if tcb.state is State.SYN_SENT else SYN | ACK, b"", now)
     else:
-        data = tcb.send_buffer.peek(position, min(full_size(tcb), limit - position))
+        full = full_size(tcb)
+        data = tcb.send_buffer.peek(position, min(full, limit - position))
         end = position + len(data)
+        if (size := tcb.snd.mss - full + len(data)) > tcb.path.sent:
+            path_mtu.sent(tcb, size, end)
         flags = ACK
-        if data and window.last_for_now(tcb, tcb.send_buffer.end - end, full_size(tcb)):
+        if data and window.last_for_now(tcb, tcb.send_buffer.end - end, full):
             flags |= PSH  # (RFC 9293, 3.9.1.2, MUST-61)
         if end == snd.fin and end < limit:
             flags |= FIN

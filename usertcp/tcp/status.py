@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usertcp.tcp.path_mtu import path_mtu
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.state import State
@@ -28,6 +29,8 @@ class Status:
     """The text of a full-sized segment that we send."""
     rcv_mss: int
     """The MSS that we announced."""
+    path_mtu: int
+    """The largest packet that we send, IP header included: what both ends and, as far as is known, the path take."""
     snd_scale: int
     rcv_scale: int
     rcv_dscp: int
@@ -74,6 +77,7 @@ def status(tcb: Tcb, now: float) -> Status:
         rcv_wnd=rcv.wnd,
         snd_mss=tcb.smss,
         rcv_mss=rcv.mss,
+        path_mtu=path_mtu(tcb),
         snd_scale=snd.scale,
         rcv_scale=rcv.scale,
         rcv_dscp=rcv.dscp,

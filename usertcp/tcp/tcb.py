@@ -11,6 +11,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.congestion import CongestionControl, controller
 from usertcp.tcp.congestion.delivery import Deliveries
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
+from usertcp.tcp.path_mtu import PathMtu
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
 from usertcp.tcp.recovery.new_reno import NewReno
@@ -45,7 +46,8 @@ class SendSequence:
     max_wnd: int = 0
     """MAX.SND.WND: the largest window the peer ever offered (RFC 5961, 5; RFC 9293, 3.8.6.2.1)."""
     mss: int = 536
-    """The peer's MSS option, or the default without one, and no more than our own link takes (RFC 9293, 3.7.1)."""
+    """The peer's MSS option, or the default without one, and no more than our own link and the path take (RFC 9293,
+    3.7.1)."""
     scale: int = 0
     """Snd.Wind.Shift (RFC 7323, 2.2)."""
     fin: int | None = None
@@ -105,6 +107,8 @@ class Timers:
     user: float = NEVER
     """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
     fin_wait_2: float = NEVER
+    path_mtu: float = NEVER
+    """When a larger segment is tried again (RFC 1191, 6.3)."""
     time_wait: float = NEVER
     """2 MSL (RFC 9293, 3.6.1)."""
 
@@ -123,6 +127,7 @@ class Timers:
             self.pacing,
             self.user,
             self.fin_wait_2,
+            self.path_mtu,
             self.time_wait,
             self.reordering,
             self.loss_probe,
@@ -186,6 +191,7 @@ class Tcb:
         "last_sent",
         "loss_probe",
         "passive",
+        "path",
         "probe_owed",
         "probes",
         "rcv",
@@ -222,6 +228,7 @@ class Tcb:
         """Came from LISTEN (RFC 9293, 3.5, MUST-11)."""
         self.snd = SendSequence(iss=iss, una=iss, nxt=iss, mss=mss)
         self.rcv = ReceiveSequence(mss=mss)
+        self.path = PathMtu(most=mss)
         self.timers = Timers()
         self.send_buffer = SendBuffer(iss + 1, config.send_buffer)
         self.receive_buffer = ReceiveBuffer(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usertcp.errors import ConnectionTimedOut
-from usertcp.tcp import keepalive, loss_detection, undo, user_timeout
+from usertcp.tcp import keepalive, loss_detection, path_mtu, undo, user_timeout
 from usertcp.tcp.events import TimerExpired
 from usertcp.tcp.recovery import NO_NEWS
 from usertcp.tcp.state import Event
@@ -31,6 +31,8 @@ def patience(tcb: Tcb) -> float:
 
 def retransmission_timeout(tcb: Tcb, now: float) -> None:
     """RFC 6298, 5.4 to 5.6: everything in flight is taken for lost, the timer backs off, cwnd falls to one segment."""
+    if path_mtu.timed_out(tcb, now):
+        return
     tcb.retransmissions += 1
     tcb.counters["retransmission timeouts"] += 1
     tcb.rtt.back_off()
@@ -87,5 +89,6 @@ EXPIRED = {
     "pacing": pacing_timeout,
     "user": user_timeout_expired,
     "fin_wait_2": fin_wait_2_timeout,
+    "path_mtu": path_mtu.try_larger,
     "time_wait": time_wait_timeout,
 }

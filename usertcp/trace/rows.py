@@ -31,6 +31,7 @@ EXPIRED = {
     "persist": "persist timer: the window is tried",
     "keepalive": "keep-alive timer: is the peer still there?",
     "user": "user timeout",
+    "path_mtu": "what is known of the path is old",
     "fin_wait_2": "FIN-WAIT-2 has lasted long enough",
     "time_wait": "2 MSL have passed",
 }

@@ -66,6 +66,9 @@ class LossRecovery(Protocol):
     def on_timeout(self, una: int, nxt: int, now: float) -> None:
         """The retransmission timer expired."""
 
+    def resend(self, una: int, nxt: int) -> None:
+        """What is in flight was too large for the path. That is no sign of congestion."""
+
     def leave_rate(self) -> None:
         """The congestion control has a rate of its own, in the fast recovery that has just begun too."""
 

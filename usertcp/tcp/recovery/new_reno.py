@@ -105,6 +105,13 @@ class NewReno:
         self.recover = nxt
         self.lost, self.lost_end = una, nxt
 
+    def resend(self, una: int, nxt: int) -> None:
+        """Duplicate ACKs, of what was small enough to arrive, start nothing."""
+        self.fast = False
+        self.duplicates = self.inflation = 0
+        self.recover = nxt
+        self.lost, self.lost_end = una, nxt
+
     def leave_rate(self) -> None:
         """It has none."""
 

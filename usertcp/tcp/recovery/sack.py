@@ -142,6 +142,12 @@ class Sack:
         if self.rack is not None:
             self.rack.on_timeout(self.scoreboard, una, now)
 
+    def resend(self, una: int, nxt: int) -> None:
+        """What is SACKed was small enough to arrive."""
+        self.scoreboard.lose(una, nxt)
+        self.edge = nxt
+        self.at_once = True
+
     def leave_rate(self) -> None:
         self.prr = None
 
