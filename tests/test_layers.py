@@ -27,10 +27,11 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "runtime": ({"tcp", "wire", "link", "ip"}, {"trio"}),
     "trace": ({*VALUES, "wire"}, {"scapy"}),
     "testing": ({"tcp", "link", "runtime"}, {"trio"}),
+    "sim": ({"tcp", "link", "runtime", "testing"}, {"trio"}),
     "__init__": (BELOW_LAB, {"trio"}),
     "doctor": (BELOW_LAB | {"__init__", "lab"}, {"trio", "scapy", "pyroute2"}),
     "lab": (BELOW_LAB | {"__init__"}, {"trio", "scapy", "pyroute2"}),
-    "cli": (BELOW_LAB | {"__init__", "lab", "doctor"}, {"trio", "scapy", "pyroute2", "click", "rich"}),
+    "cli": (BELOW_LAB | {"__init__", "lab", "doctor", "sim"}, {"trio", "scapy", "pyroute2", "click", "rich"}),
     "__main__": ({"cli"}, set()),
 }
 

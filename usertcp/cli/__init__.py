@@ -16,6 +16,7 @@ VERBS = {
     "connect": "Join standard input and output to a server.",
     "listen": "Accept connections; echo, discard or serve them.",
     "lab": "Experiments against a real kernel, in a network of their own.",
+    "sim": "Simulations on a virtual clock: any path, any number of them.",
     "states": "The states of a connection and every way between them.",
     "doctor": "What on this machine would stop a handshake, and the remedy.",
 }

@@ -113,7 +113,7 @@ class Screen:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Show what comes while the context lasts."""
-        with self._capturing():
+        with self._capturing(wall=time.time() - trio.current_time()):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run)
                 yield
@@ -121,12 +121,20 @@ class Screen:
             self._print(self._ladders.finish())
 
     @contextmanager
-    def _capturing(self) -> Iterator[None]:
+    def replay(self) -> Iterator[None]:
+        """Show, when the context ends, what came while it lasted: without a task of its own, which would change what
+        happens in a simulation. Times in the capture count from 1970."""
+        with self._capturing(wall=0.0):
+            yield
+        self._print(self._ladders.finish())
+
+    @contextmanager
+    def _capturing(self, wall: float) -> Iterator[None]:
         if not self._pcap:
             yield
             return
         with open(self._pcap, "wb") as file:
-            self._capture = PcapngWriter(file, wall=time.time() - trio.current_time())
+            self._capture = PcapngWriter(file, wall=wall)
             try:
                 yield
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
@@ -13,6 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 import trio
 
 from usertcp.link import Deed
+from usertcp.link.loss import LossPattern
 
 T = TypeVar("T")
 
@@ -42,8 +44,8 @@ class Path:
     """How many may wait for the transmitter; one more is dropped."""
     queue_octets: float = inf
     """The same in octets."""
-    loss: float = 0.0
-    """Probability that a packet is lost on its way."""
+    loss: float | LossPattern = 0.0
+    """Probability that a packet is lost on its way, or which ones are: see `usertcp.link.loss`."""
     reordering: float = 0.0
     """Probability that a packet is held back, so that later ones overtake it ..."""
     reordering_delay: float = 0.01
@@ -54,17 +56,24 @@ class Path:
     """Probability that one bit of a packet is flipped."""
     seed: int = 0
     _random: Random = field(init=False, repr=False, compare=False)
+    _fates: Iterator[bool] = field(init=False, repr=False, compare=False)
     _free_at: float = field(default=-inf, init=False, repr=False, compare=False)
     _waiting: deque[tuple[float, int]] = field(default_factory=deque, init=False, repr=False, compare=False)
     """When it begins to be transmitted, and octets, of each packet in the queue."""
     _waiting_octets: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not all(0 <= p <= 1 for p in (self.loss, self.reordering, self.duplication, self.corruption)):
+        chances = [self.reordering, self.duplication, self.corruption]
+        self._random = Random(self.seed)
+        if isinstance(self.loss, int | float):
+            chances.append(self.loss)
+            self._fates = self._by_chance(self.loss)
+        else:
+            self._fates = self.loss.fates(self._random)
+        if not all(0 <= chance <= 1 for chance in chances):
             raise ValueError("probabilities are 0 to 1")
         if self.rate <= 0 or self.delay < 0 or self.reordering_delay < 0:
             raise ValueError("rate must be positive, delays not negative")
-        self._random = Random(self.seed)
 
     def another(self) -> Path:
         """A fresh path with the same properties and the next seed: for the way back."""
@@ -82,7 +91,7 @@ class Path:
         if at is None:
             passage.deeds.append(("dropped", "queue full"))
             return passage
-        if self._happens(self.loss):
+        if next(self._fates):
             passage.deeds.append(("dropped", "lost"))
             return passage
         at += self.delay
@@ -98,6 +107,10 @@ class Path:
             packet = self._corrupted(packet, unfinished_checksum)
         passage.arrivals.extend([(at, packet)] * copies)
         return passage
+
+    def _by_chance(self, probability: float) -> Iterator[bool]:
+        while True:
+            yield self._happens(probability)
 
     def _happens(self, probability: float) -> bool:
         return probability > 0 and self._random.random() < probability
