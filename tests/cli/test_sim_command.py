@@ -48,7 +48,7 @@ def test_json_is_a_summary_and_with_the_ladder_every_record() -> None:
 def test_a_grid_is_a_table_and_a_file(tmp_path: Path) -> None:
     file = tmp_path / "runs.csv"
     shown = sim("--controller", "reno,cubic", "--loss", "0,5%", "--seeds", "2", "--csv", str(file))
-    assert len(shown.splitlines()) == 1 + 4
+    assert len(shown.splitlines()) == 1 + 4 + 1
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert [(row["controller"], row["loss"], row["seed"]) for row in rows] == [
         (controller, loss, seed) for controller in ("reno", "cubic") for loss in ("0", "5%") for seed in ("1", "2")
@@ -59,6 +59,12 @@ def test_a_grid_is_a_table_and_a_file(tmp_path: Path) -> None:
 def test_what_tcp_could_not_do_is_status_1() -> None:
     assert "PROBLEM" in sim("--loss", "100%", status=1)
     assert "usertcp sim --octets 20k --loss 100% --seed 1" in sim("--loss", "0,100%", status=1)
+
+
+def test_a_soak_counts_its_runs_and_takes_nothing_but_a_seed() -> None:
+    done = subprocess.run([*SIM, "--soak", "8", "--seed", "5"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "8 runs, none with a problem\n"
+    sim("--soak", "8", status=2)
 
 
 def test_wrong_usage_is_status_2() -> None:
@@ -79,5 +85,5 @@ def test_interrupted_it_shows_what_there_is(tmp_path: Path) -> None:
     os.close(terminal)
     os.close(progress)
     assert process.returncode == 130
-    assert len(shown.splitlines()) == 2
+    assert len(shown.splitlines()) == 3
     assert len(list(csv.DictReader(file.read_text().splitlines()))) == 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from usertcp.link.loss import Burst, EveryNth, Numbered
 from usertcp.sim.scenario import OPTIONS, Scenario, parse, parse_command_line
+from usertcp.sim.soak import random_scenario
 from usertcp.tcp.congestion import CONTROLLERS
 
 seconds = st.floats(0, 1e4)
@@ -53,6 +54,12 @@ scenarios = st.builds(
 @given(scenarios)
 def test_what_is_written_is_read_back_exactly(scenario: Scenario) -> None:
     assert parse_command_line(scenario.command_line()) == scenario
+
+
+def test_random_scenarios_are_read_back_as_well_and_differ() -> None:
+    scenarios = [random_scenario(seed) for seed in range(200)]
+    assert scenarios == [parse_command_line(each.command_line()) for each in scenarios]
+    assert len({replace(each, seed=0) for each in scenarios}) == 200
 
 
 def test_every_field_is_an_option() -> None:

@@ -45,8 +45,9 @@ def one(scenario: Scenario, view: View, ladder: bool, digest: bool, csv_file: st
     return 1 if result.problems else 0
 
 
-def many(scenarios: Sequence[Scenario], view: View, csv_file: str | None) -> int:
-    """Run a grid, show a table. Returns the exit status. After Ctrl-C it shows what there is."""
+def many(scenarios: Sequence[Scenario], view: View, csv_file: str | None, table: bool) -> int:
+    """Run them all, show a table if asked, and the problems. Returns the exit status. After Ctrl-C it shows what there
+    is."""
     done: dict[int, Figures] = {}
     try:
         errors = Console(stderr=True)
@@ -60,7 +61,9 @@ def many(scenarios: Sequence[Scenario], view: View, csv_file: str | None) -> int
         if view.json:
             print(*(json_line(*run) for run in runs), sep="\n")
         else:
-            show_table(runs)
+            if table:
+                show_table(runs)
+            show_problems(runs)
     return 1 if any(figures["problems"] for _, figures in runs) else 0
 
 
@@ -86,7 +89,7 @@ def summary(result: Result, figures: Figures) -> list[str]:
 
 
 def show_table(runs: Sequence[Run]) -> None:
-    """A line for each combination: medians and means over its seeds; then the problems, each with how to repeat it."""
+    """A line for each combination: medians and means over its seeds."""
     asked = [scenario.options() for scenario, _ in runs]
     shown = [name for name in OPTIONS if name != "seed" and len({options.get(name) for options in asked}) > 1]
     groups: dict[tuple[str, ...], list[Figures]] = {}
@@ -106,9 +109,14 @@ def show_table(runs: Sequence[Run]) -> None:
             f"{median(_column(group, 'fairness')):.3f}",
         )
     Console(width=None if sys.stdout.isatty() else 100).print(table)
-    for scenario, figures in runs:
-        if figures["problems"]:
-            print(f"PROBLEM  {figures['problems']}\n  again  {scenario.command_line()}")
+
+
+def show_problems(runs: Sequence[Run]) -> None:
+    """What must not be, each with how to repeat it."""
+    failed = [(scenario, figures) for scenario, figures in runs if figures["problems"]]
+    print(f"{len(runs):,} runs, {len(failed) or 'none'} with a problem")
+    for scenario, figures in failed:
+        print(f"PROBLEM  {figures['problems']}\n  again  {scenario.command_line()}")
 
 
 def write_csv(name: str, runs: Iterable[Run]) -> None:
