@@ -8,7 +8,7 @@ from tests.tcp.pairs import Pair, Path, connected
 from usertcp.tcp.config import Config
 
 CHUNK = bytes(1 << 16)
-BUFFERS = Config(receive_buffer=1 << 22, send_buffer=1 << 22, delayed_ack=0.0, rto_min=0.2)
+BUFFERS = Config(receive_buffer=1 << 22, send_buffer=1 << 22, auto_tuning=False, delayed_ack=0.0, rto_min=0.2)
 """So large that only the congestion window limits."""
 
 
@@ -40,7 +40,7 @@ class Bulk:
 
     def __init__(self, config: Config, *, rate: float, queue: float, delay: float, loss: float = 0.0) -> None:
         self.pair, self.client, self.server = connected(
-            replace(config, nagle=False), BUFFERS, out=Path(delay=delay), back=Path(delay=delay)
+            replace(config, nagle=False, auto_tuning=False), BUFFERS, out=Path(delay=delay), back=Path(delay=delay)
         )
         self.path = Bottleneck(self.pair, rate, queue, delay, loss)
         self.pair.join(self.path, Path(delay=delay))

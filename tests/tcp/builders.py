@@ -19,8 +19,9 @@ from usertcp.tcp.state import State
 
 SECRET = bytes(range(32))
 FLOW = Flow("192.0.2.1", 61000, "192.0.2.2", 80)
-CONFIG = Config(delayed_ack=0.0, receive_buffer=4000, congestion="reno")
-"""Acknowledgments are not delayed, so that each answer is seen beside its cause; the window is easily left."""
+CONFIG = Config(delayed_ack=0.0, receive_buffer=4000, congestion="reno", auto_tuning=False)
+"""Acknowledgments are not delayed, so that each answer is seen beside its cause; the window is easily left, and it
+does not grow."""
 WINDOW = 5000
 """What the peer offers, unless a test says otherwise."""
 MSS = 1000

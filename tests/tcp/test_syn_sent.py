@@ -216,7 +216,7 @@ def test_syn_carries_what_we_can_do(iss: int, irs: int) -> None:
     bench = closed(iss, irs, Config())
     bench.open()
     [syn] = bench.take()
-    assert (syn.options.mss, syn.options.window_scale, syn.options.sack_permitted) == (MSS, 4, True)
+    assert (syn.options.mss, syn.options.window_scale, syn.options.sack_permitted) == (MSS, 6, True)
     assert syn.options.timestamps is not None
     assert syn.options.timestamps[1] == 0
     assert syn.wnd == 65535

@@ -49,7 +49,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
     # What Trio asks of a stream
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Queue all of *data* for the peer; returns when the rest of it fits into `Config.send_buffer`.
+        """Queue all of *data* for the peer; returns when the rest of it fits into the send buffer.
 
         If it is cancelled, some of *data* may have been sent.
 

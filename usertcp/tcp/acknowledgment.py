@@ -5,7 +5,7 @@ RTT sample, recovery, congestion window and timers for what is newly acknowledge
 
 from __future__ import annotations
 
-from usertcp.tcp import cwnd_validation, loss_detection, path_mtu, selective_ack, timestamps, undo
+from usertcp.tcp import auto_tuning, cwnd_validation, loss_detection, path_mtu, selective_ack, timestamps, undo
 from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
@@ -55,6 +55,8 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     elif not tcb.recovery.fast and cwnd_validation.may_grow(tcb, acked):
         tcb.congestion.on_ack(acked, now)
         tcb.congestion_changed("ack", now)
+    if tcb.config.auto_tuning:
+        auto_tuning.acknowledged(tcb)
     tcb.retransmissions = 0
     tcb.icmp_error = None
     tcb.timers.retransmit = now + tcb.rtt.rto if snd.una < snd.nxt else NEVER  # RFC 6298, 5.2 and 5.3

@@ -17,7 +17,7 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
-from usertcp.tcp import icmp, keepalive, output, path_mtu, urgency, user_timeout, window
+from usertcp.tcp import auto_tuning, icmp, keepalive, output, path_mtu, urgency, user_timeout, window
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.segment import ACK, Flow, Segment
@@ -63,6 +63,7 @@ class Connection:
         """
         mss = min(mss, config.mss) if config.mss is not None else mss
         self.tcb = Tcb(flow, config, iss=iss, timestamp_offset=timestamp_offset, mss=mss, trace=tracer)
+        auto_tuning.fit(self.tcb)
         self.on_change: Callable[[], None] = nobody
         """Called by the endpoint after each event that touched this connection."""
         self.scheduled = inf
@@ -91,7 +92,7 @@ class Connection:
           urgent: tell the peer to hurry to the end of *data* (3.8.5). New applications should not (SHLD-13).
 
         Returns:
-          How many octets were taken, 0 to len(data): what fits into Config.send_buffer. After 0, wait for `writable`.
+          How many octets were taken, 0 to len(data): what fits into the send buffer. After 0, wait for `writable`.
 
         Raises:
           ConnectionClosing: after `close`, also once the connection has ended well.
@@ -126,6 +127,8 @@ class Connection:
         tcb = self.tcb
         data = tcb.receive_buffer.read(urgency.readable(tcb, max_octets))
         if data:
+            if tcb.config.auto_tuning:
+                auto_tuning.octets_taken(tcb, now)
             if self.receiving and window.update_owed(tcb):
                 tcb.ack_now = True
         elif tcb.error is not None:
@@ -171,7 +174,7 @@ class Connection:
         if user_timeout.advertised(config) != user_timeout.advertised(tcb.config):
             tcb.user_timeout_owed = True
         tcb.config = config
-        tcb.send_buffer.limit = config.send_buffer
+        auto_tuning.fit(tcb)
         if tcb.timers.user != NEVER:
             tcb.timers.user = now + patience(tcb)
         keepalive.configured(tcb, now)

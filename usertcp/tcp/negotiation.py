@@ -20,8 +20,9 @@ def take_syn(tcb: Tcb, seg: Segment, now: float) -> None:
     config, options, rcv, snd = tcb.config, seg.options, tcb.rcv, tcb.snd
     rcv.irs = seg.seq
     rcv.nxt = rcv.acked = seg.seq + 1
-    rcv.edge = rcv.nxt + min(config.receive_buffer, window.UNSCALED_MAX)
+    rcv.edge = rcv.nxt + min(rcv.space, window.UNSCALED_MAX)
     tcb.receive_buffer = ReceiveBuffer(rcv.nxt)
+    tcb.right_sizing.position, tcb.right_sizing.began = rcv.nxt, now
     snd.wnd = snd.max_wnd = seg.wnd
     snd.wl1, snd.wl2 = seg.seq, snd.una
 

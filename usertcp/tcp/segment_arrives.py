@@ -8,6 +8,7 @@ from __future__ import annotations
 from usertcp.errors import ConnectionAborted, ConnectionRefused, ConnectionReset
 from usertcp.tcp import (
     acknowledgment,
+    auto_tuning,
     challenge_ack,
     delayed_ack,
     negotiation,
@@ -269,6 +270,8 @@ def seventh_process_segment_text(tcb: Tcb, seg: Segment, now: float) -> None:
         raise Discard("too many separate pieces out of order")
     rcv.nxt = tcb.receive_buffer.nxt
     tcb.counters["octets in"] += rcv.nxt - before
+    if tcb.config.auto_tuning:
+        auto_tuning.text_arrived(tcb, seg, now)
     if holes or rcv.nxt == before:
         tcb.ack_now = True  # a hole was made, filled or is still there: the sender needs to know (RFC 5681, 4.2)
     else:

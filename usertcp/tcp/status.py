@@ -44,6 +44,10 @@ class Status:
     ssthresh: int
     in_fast_recovery: bool
     flight_size: int
+    receive_buffer: int
+    """How much it holds at most, for now: the window offered follows it (`Config.auto_tuning`)."""
+    send_buffer: int
+    """The same for what SEND takes."""
     unsent: int
     """Octets that SEND took and that were never transmitted."""
     unread: int
@@ -90,6 +94,8 @@ def status(tcb: Tcb, now: float) -> Status:
         ssthresh=tcb.congestion.ssthresh,
         in_fast_recovery=tcb.recovery.fast,
         flight_size=tcb.flight_size,
+        receive_buffer=rcv.space,
+        send_buffer=tcb.send_buffer.limit,
         unsent=max(tcb.send_buffer.end - max(snd.nxt, snd.iss + 1), 0),
         unread=tcb.receive_buffer.readable,
         out_of_order=sum(end - start for start, end in tcb.receive_buffer.ranges),

@@ -76,6 +76,8 @@ class ReceiveSequence:
     """Position of the peer's FIN, once seen, even if octets before it are still missing."""
     up: int = 0
     """RCV.UP: the position after the urgent data that the peer has told us of."""
+    space: int = 0
+    """How much is kept for a user who does not read, octets, out-of-order text included."""
     dscp: int = 0
     """Of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
 
@@ -167,6 +169,22 @@ class LossProbe:
     """An RTT was measured since the last one."""
 
 
+@dataclass(slots=True)
+class RightSizing:
+    """What the receive buffer grows by: see `usertcp.tcp.auto_tuning`. Positions are octets of the peer's."""
+
+    position: int = 0
+    """First unread octet when this round trip began."""
+    began: float = -inf
+    most: int = 0
+    """The most that the user has taken in one round trip."""
+    rtt: float | None = None
+    """The round trip as the receiver sees it, seconds."""
+    mark: int = 0
+    """When text has arrived up to here, the round trip is measured again."""
+    marked_at: float = -inf
+
+
 class Tcb:
     """One connection's memory. Steps and calls change the fields; only `enter` changes the state."""
 
@@ -203,6 +221,7 @@ class Tcb:
         "replies",
         "reset_owed",
         "retransmissions",
+        "right_sizing",
         "rtt",
         "sack_permitted",
         "send_buffer",
@@ -230,8 +249,9 @@ class Tcb:
         self.rcv = ReceiveSequence(mss=mss)
         self.path = PathMtu(most=mss)
         self.timers = Timers()
-        self.send_buffer = SendBuffer(iss + 1, config.send_buffer)
+        self.send_buffer = SendBuffer(iss + 1, 0)
         self.receive_buffer = ReceiveBuffer(0)
+        self.right_sizing = RightSizing()
         self.rtt = RttEstimator(config.rto_initial, config.rto_min, config.rto_max)
         self.recovery: LossRecovery = NewReno()
         """Until the handshake is done; then what both ends can."""

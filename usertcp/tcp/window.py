@@ -16,7 +16,7 @@ def scale_for(buffer: int) -> int:
 
 def target(tcb: Tcb) -> int:
     """The right edge that the free part of the receive buffer allows."""
-    room = min(tcb.config.receive_buffer, UNSCALED_MAX << tcb.rcv.scale)
+    room = min(tcb.rcv.space, UNSCALED_MAX << tcb.rcv.scale)
     return tcb.receive_buffer.unread + room
 
 
@@ -30,7 +30,7 @@ def offer(tcb: Tcb) -> int:
     """
     rcv = tcb.rcv
     allowed = target(tcb)
-    if allowed - rcv.edge >= min(tcb.config.receive_buffer // 2, tcb.snd.mss):
+    if allowed - rcv.edge >= min(tcb.rcv.space // 2, tcb.snd.mss):
         rcv.edge = allowed
     unit = 1 << rcv.scale
     field = min(-(-rcv.wnd >> rcv.scale), UNSCALED_MAX)
@@ -42,7 +42,7 @@ def offer(tcb: Tcb) -> int:
 
 def offer_in_syn(tcb: Tcb) -> int:
     """The window of a segment with SYN is never scaled (RFC 7323, 2.2)."""
-    field = min(tcb.config.receive_buffer, UNSCALED_MAX)
+    field = min(tcb.rcv.space, UNSCALED_MAX)
     tcb.rcv.edge = max(tcb.rcv.edge, tcb.rcv.nxt + field)
     return field
 
@@ -55,7 +55,7 @@ def update_owed(tcb: Tcb) -> bool:
     """
     wnd = tcb.rcv.wnd
     gain = target(tcb) - tcb.rcv.edge
-    buffer = tcb.config.receive_buffer
+    buffer = tcb.rcv.space
     return 2 * wnd < buffer and gain >= min(buffer // 2, tcb.snd.mss) and gain >= wnd
 
 
