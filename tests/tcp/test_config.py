@@ -27,6 +27,7 @@ from usertcp.tcp.config import Config
         {"receive_buffer": 0},
         {"receive_buffer": 1 << 31},
         {"send_buffer": 0},
+        {"memory": 0},
         {"delayed_ack": 0.5},
         {"rto_min": 2.0, "rto_max": 1.0},
         {"rto_initial": 0},

@@ -47,6 +47,7 @@ def pointers(bench: Bench) -> list[tuple[int, int, int | None]]:
 
 @pytest.mark.rfc("9293", "3.8.5", "MUST-30")
 @pytest.mark.rfc("9293", "3.8.5", "MUST-62")
+@pytest.mark.rfc("6093", "4")
 def test_the_pointer_names_the_octet_after_the_urgent_data(iss: int, irs: int) -> None:
     bench = established(iss, irs)
     assert send_urgent(bench, b"hurry") == 5
@@ -179,6 +180,7 @@ def test_there_may_be_more_of_it_than_the_window_holds(iss: int, irs: int) -> No
 
 
 @pytest.mark.rfc("9293", "3.8.5", "MUST-62")
+@pytest.mark.rfc("6093", "4")
 @pytest.mark.rfc("9293", "3.9.1.3")
 def test_one_receive_returns_nothing_beyond_the_pointer_with_what_is_before_it(iss: int, irs: int) -> None:
     bench = established(iss, irs)
@@ -256,6 +258,7 @@ def test_so_is_what_came_with_the_syn_ack(iss: int, irs: int) -> None:
 
 
 @pytest.mark.rfc("9293", "3.8.5", "MUST-62")
+@pytest.mark.rfc("6093", "4")
 def test_two_ends_mean_the_same_by_it(iss: int, irs: int) -> None:
     bench, peer = established(iss, irs), established_passive(irs, iss)
     bench.tcp.send(b"then ", bench.now)

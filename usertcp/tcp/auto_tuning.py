@@ -1,8 +1,8 @@
 """Buffers that grow with the connection: the receive buffer with what the user takes in a round trip (dynamic
 right-sizing, as Linux's tcp_rcv_space_adjust), the send buffer with the congestion window.
 
-Neither shrinks, and so the window offered never does. What is never needed is never kept, and a peer that fills the
-buffer of a user who does not read fills a small one.
+Neither shrinks, and so the window offered never does; nor do they grow while the stack is short of memory. What is
+never needed is never kept, and a peer that fills the buffer of a user who does not read fills a small one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def octets_taken(tcb: Tcb, now: float) -> None:
         return
     taken = tcb.receive_buffer.unread - sizing.position
     sizing.position, sizing.began = tcb.receive_buffer.unread, now
-    if taken > sizing.most:
+    if taken > sizing.most and not tcb.memory.short:
         sizing.most = taken
         tcb.rcv.space = min(max(tcb.rcv.space, 4 * taken), tcb.config.receive_buffer)
 
@@ -64,5 +64,5 @@ def acknowledged(tcb: Tcb) -> None:
     behind a hole, one waits to follow, so that the sender is never short of text (Linux: twice, and three times for
     BBR)."""
     wanted = 3 * tcb.congestion.cwnd
-    if wanted > tcb.send_buffer.limit:
+    if wanted > tcb.send_buffer.limit and not tcb.memory.short:
         tcb.send_buffer.limit = min(wanted, tcb.config.send_buffer)

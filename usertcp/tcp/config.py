@@ -55,6 +55,10 @@ class Config:
     sending: a round trip of 0.1 s at 40 MB/s. Linux's limits are 6 and 4 MiB."""
     send_buffer: int = 1 << 22
     """The most that is taken from the user before it is acknowledged."""
+    memory: int = 1 << 28
+    """Of a stack: the most that all its connections hold together. From half of it on buffers grow no more and windows
+    are offered small; at all of it out-of-order text is discarded. 256 MiB: 2,000 buffers of first size. Linux takes a
+    tenth of the machine's."""
     auto_tuning: bool = True
     """Begin with less, 128 KiB for receiving and 1 MiB for sending, and let the buffers grow up to these limits: the
     one with what the user takes in a round trip, the other with the congestion window. As in kernels. False: the limits
@@ -141,6 +145,8 @@ class Config:
             raise ValueError(
                 f"send_buffer and receive_buffer hold at least 1 octet, receive_buffer at most {LARGEST_BUFFER}"
             )
+        if self.memory < 1:
+            raise ValueError("memory is at least 1 octet")
         if not 0 <= self.dscp < 64 or (self.ttl is not None and not 1 <= self.ttl <= 255):
             raise ValueError("dscp has six bits, ttl is 1 to 255")
         low, high = self.port_range

@@ -20,6 +20,7 @@ from usertcp.errors import (
 from usertcp.tcp import auto_tuning, icmp, keepalive, output, path_mtu, urgency, user_timeout, window
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
+from usertcp.tcp.memory import Memory
 from usertcp.tcp.segment import ACK, Flow, Segment
 from usertcp.tcp.segment_arrives import segment_arrives
 from usertcp.tcp.sequence import unwrap
@@ -51,6 +52,7 @@ class Connection:
         iss: int,
         mss: int = 1460,
         timestamp_offset: int = 0,
+        memory: Memory | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """In CLOSED.
@@ -60,9 +62,11 @@ class Connection:
           iss: initial send sequence number, 32 bits.
           mss: what to announce, octets; `config.mss` lowers it.
           timestamp_offset: added to the clock of TSval, 32 bits.
+          memory: shared with other connections; None is one of its own.
         """
         mss = min(mss, config.mss) if config.mss is not None else mss
-        self.tcb = Tcb(flow, config, iss=iss, timestamp_offset=timestamp_offset, mss=mss, trace=tracer)
+        memory = Memory(config.memory) if memory is None else memory
+        self.tcb = Tcb(flow, config, memory, iss=iss, timestamp_offset=timestamp_offset, mss=mss, trace=tracer)
         auto_tuning.fit(self.tcb)
         self.on_change: Callable[[], None] = nobody
         """Called by the endpoint after each event that touched this connection."""
@@ -92,7 +96,8 @@ class Connection:
           urgent: tell the peer to hurry to the end of *data* (3.8.5). New applications should not (SHLD-13).
 
         Returns:
-          How many octets were taken, 0 to len(data): what fits into the send buffer. After 0, wait for `writable`.
+          How many octets were taken, 0 to len(data): what fits into the send buffer, and into the
+            stack's memory. After 0, wait for `writable`.
 
         Raises:
           ConnectionClosing: after `close`, also once the connection has ended well.
@@ -110,7 +115,8 @@ class Connection:
             if not tcb.flow.remote_port:
                 raise ValueError("remote socket unspecified")
             tcb.enter(Event.SEND, now)
-        taken = tcb.send_buffer.append(data)
+        room = tcb.memory.sendable(tcb)
+        taken = tcb.send_buffer.append(data if len(data) <= room else memoryview(data)[:room])
         if urgent and len(data):
             urgency.queued(tcb)
         return taken
@@ -315,7 +321,7 @@ class Connection:
     def writable(self) -> bool:
         """`send` would take at least one octet, or raise."""
         tcb = self.tcb
-        return tcb.state not in SENDING or tcb.close_queued or tcb.send_buffer.free > 0
+        return tcb.state not in SENDING or tcb.close_queued or tcb.memory.sendable(tcb) > 0
 
     @property
     def all_acked(self) -> bool:

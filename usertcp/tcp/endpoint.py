@@ -16,6 +16,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
 from usertcp.tcp.isn import isn, timestamp_offset
+from usertcp.tcp.memory import Memory
 from usertcp.tcp.ports import PortChooser
 from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
 from usertcp.tcp.state import Event, State
@@ -103,6 +104,7 @@ class Endpoint:
         self.config = config
         self.connections: dict[Flow, Connection] = {}
         self.counters: Counter[str] = Counter()
+        self.memory = Memory(config.memory, self.counters)
         self._secret = secret
         self._mss = mss
         self._answers = answers
@@ -232,6 +234,7 @@ class Endpoint:
         for conn in touched:
             flow = conn.flow
             out += [(flow, seg) for seg in conn.output(now)]
+            self.memory.settle(conn.tcb)
             self._schedule(conn)
             if conn.state is not State.SYN_RECEIVED and (listener := self._origins.pop(conn, None)) is not None:
                 listener.handshake_ended(conn)
@@ -252,6 +255,7 @@ class Endpoint:
             iss=iss,
             mss=self._mss(flow.remote),
             timestamp_offset=timestamp_offset(self._secret, flow),
+            memory=self.memory,
             tracer=self._tracer,
         )
         path_mtu.remember(conn.tcb, self._paths.get(flow.remote, now))
@@ -320,6 +324,7 @@ class Endpoint:
             self.connections[old.flow] = old
         else:
             old.tcb.enter(Event.RCV_SYN, now)
+            self.memory.settle(old.tcb)
             old.on_change()
 
     def _arrives_in_closed(self, flow: Flow, seg: Segment, now: float) -> None:

@@ -49,6 +49,10 @@ class ReceiveBuffer:
         """How many holes there are: one before each out-of-order range."""
         return len(self._lefts)
 
+    def __len__(self) -> int:
+        """Octets of memory held: from the first unread one to the last that arrived, holes included."""
+        return len(self._octets)
+
     def sack_blocks(self, n: int) -> tuple[tuple[int, int], ...]:
         """The first *n* ranges to report (RFC 2018, 4): that of the latest arrival first, then backwards in time."""
         return tuple(islice(reversed(self._rights.items()), n))
@@ -87,6 +91,12 @@ class ReceiveBuffer:
         del self._octets[:n]
         self.unread += n
         return data
+
+    def drop_out_of_order(self) -> None:
+        """Forget the out-of-order octets, though they may have been reported in SACK blocks (RFC 2018, 8)."""
+        del self._octets[self.readable :]
+        self._lefts.clear()
+        self._rights.clear()
 
     def clear(self) -> None:
         """Forget all octets, unread and out-of-order ones. `nxt` stays."""

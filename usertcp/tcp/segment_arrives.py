@@ -265,6 +265,9 @@ def seventh_process_segment_text(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.abort(Event.ABORT, ConnectionAborted("data arrived for a user who has closed"), now)
         raise Discard("nobody is left to read this text: reset")
     before, holes = rcv.nxt, tcb.receive_buffer.holes
+    if tcb.memory.short and not tcb.memory.admits(tcb, begin):
+        tcb.ack_now = True
+        raise Discard("the stack has no memory for it")
     if not tcb.receive_buffer.write(begin, text):
         tcb.ack_now = True
         raise Discard("too many separate pieces out of order")

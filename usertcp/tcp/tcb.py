@@ -11,6 +11,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.congestion import CongestionControl, controller
 from usertcp.tcp.congestion.delivery import Deliveries
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
+from usertcp.tcp.memory import Memory
 from usertcp.tcp.path_mtu import PathMtu
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
@@ -192,6 +193,7 @@ class Tcb:
         "ack_now",
         "began",
         "challenge_acks",
+        "charged",
         "close_queued",
         "config",
         "congestion",
@@ -208,6 +210,7 @@ class Tcb:
         "keepalive_probes",
         "last_sent",
         "loss_probe",
+        "memory",
         "passive",
         "path",
         "probe_owed",
@@ -237,10 +240,22 @@ class Tcb:
     )
 
     def __init__(
-        self, flow: Flow, config: Config, *, iss: int, timestamp_offset: int, mss: int, trace: Tracer | None
+        self,
+        flow: Flow,
+        config: Config,
+        memory: Memory,
+        *,
+        iss: int,
+        timestamp_offset: int,
+        mss: int,
+        trace: Tracer | None,
     ) -> None:
         self.flow = flow
         self.config = config
+        self.memory = memory
+        """The stack's, for all connections."""
+        self.charged = 0
+        """What `memory` has in its books for this one."""
         self.trace = trace
         self.state = State.CLOSED
         self.passive = False

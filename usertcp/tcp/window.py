@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from usertcp.tcp.memory import SHARE
 from usertcp.tcp.tcb import Tcb
 
 MAX_SCALE = 14
@@ -17,6 +18,8 @@ def scale_for(buffer: int) -> int:
 def target(tcb: Tcb) -> int:
     """The right edge that the free part of the receive buffer allows."""
     room = min(tcb.rcv.space, UNSCALED_MAX << tcb.rcv.scale)
+    if tcb.memory.short:
+        room = min(room, SHARE * tcb.rcv.mss)
     return tcb.receive_buffer.unread + room
 
 
@@ -34,7 +37,7 @@ def offer(tcb: Tcb) -> int:
         rcv.edge = allowed
     unit = 1 << rcv.scale
     field = min(-(-rcv.wnd >> rcv.scale), UNSCALED_MAX)
-    if rcv.nxt + field * unit > allowed + unit:
+    if field * unit > rcv.wnd and rcv.nxt + field * unit > allowed + unit:
         field -= 1
     rcv.edge = max(rcv.edge, rcv.nxt + field * unit)
     return field
