@@ -12,7 +12,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK
 
-FIRST = 1 << 17
+FIRST = 1 << 18
 """What a buffer begins with."""
 TUNED = replace(CONFIG, auto_tuning=True, receive_buffer=1 << 22, send_buffer=1 << 22)
 OFFER = Options(mss=MSS, window_scale=7)
@@ -55,23 +55,23 @@ def test_the_syn_scales_for_the_limit_and_the_first_window_is_small(iss: int, ir
 
 def test_it_grows_with_what_the_user_takes_in_a_round_trip(iss: int, irs: int) -> None:
     bench = opened(iss, irs)
-    sizes = round_trips(bench, 10_000, 20_000, 40_000, 80_000, 120_000)
-    assert sizes == [FIRST, FIRST, 160_000, 320_000, 480_000]
-    assert bench.take()[-1].wnd << 6 >= 480_000
+    sizes = round_trips(bench, 20_000, 40_000, 80_000, 160_000, 240_000)
+    assert sizes == [FIRST, FIRST, 320_000, 640_000, 960_000]
+    assert bench.take()[-1].wnd << 6 >= 960_000
 
 
 def test_a_steady_stream_stops_growing(iss: int, irs: int) -> None:
-    assert set(round_trips(opened(iss, irs), *[50_000] * 20)[1:]) == {200_000}
+    assert set(round_trips(opened(iss, irs), *[80_000] * 20)[1:]) == {320_000}
 
 
 def test_it_grows_to_the_limit_and_no_further(iss: int, irs: int) -> None:
-    bench = opened(iss, irs, replace(TUNED, receive_buffer=300_000))
-    assert round_trips(bench, 50_000, 100_000, 200_000)[1:] == [300_000, 300_000]
+    bench = opened(iss, irs, replace(TUNED, receive_buffer=500_000))
+    assert round_trips(bench, 50_000, 200_000, 250_000)[1:] == [500_000, 500_000]
 
 
 def test_nor_for_a_user_who_does_not_read(iss: int, irs: int) -> None:
     bench = opened(iss, irs)
-    assert set(round_trips(bench, *[20_000] * 10, read=False)) == {FIRST}
+    assert set(round_trips(bench, *[40_000] * 10, read=False)) == {FIRST}
     status = bench.tcp.status(bench.now)
     assert status.unread + status.out_of_order <= FIRST + (1 << 6)
 
@@ -114,7 +114,7 @@ def test_the_send_buffer_is_three_times_the_congestion_window(iss: int, irs: int
 
 @pytest.mark.parametrize("timestamps", [True, False])
 def test_a_long_path_is_filled_and_a_short_one_costs_little(timestamps: bool) -> None:
-    """10 MB over a path of 0.2 s: with a window of 128 KiB they would take 16 s."""
+    """10 MB over a path of 0.2 s: with a window of 256 KiB they would take 8 s."""
     config = Config(nagle=False, timestamps=timestamps, cwnd_validation=False)
     pair, client, server = connected(config, config, out=Path(delay=0.1), back=Path(delay=0.1))
     start, left, got = pair.now, 10_000_000, 0

@@ -11,8 +11,8 @@ from usertcp.tcp import timestamps
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.tcb import Tcb
 
-RECEIVE_FIRST = 1 << 17
-"""What the receive buffer begins with, octets: nine initial windows of RFC 6928, and Linux's tcp_rmem[1]."""
+RECEIVE_FIRST = 1 << 18
+"""What the receive buffer begins with, octets: 18 initial windows of RFC 6928, four round trips of slow start."""
 SEND_FIRST = 1 << 20
 """And the send buffer. What fills it is the user's own; a megabyte written before the peer reads blocks nobody."""
 

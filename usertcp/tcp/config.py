@@ -57,10 +57,10 @@ class Config:
     """The most that is taken from the user before it is acknowledged."""
     memory: int = 1 << 28
     """Of a stack: the most that all its connections hold together. From half of it on buffers grow no more and windows
-    are offered small; at all of it out-of-order text is discarded. 256 MiB: 2,000 buffers of first size. Linux takes a
+    are offered small; at all of it out-of-order text is discarded. 256 MiB: 1,000 buffers of first size. Linux takes a
     tenth of the machine's."""
     auto_tuning: bool = True
-    """Begin with less, 128 KiB for receiving and 1 MiB for sending, and let the buffers grow up to these limits: the
+    """Begin with less, 256 KiB for receiving and 1 MiB for sending, and let the buffers grow up to these limits: the
     one with what the user takes in a round trip, the other with the congestion window. As in kernels. False: the limits
     are what there is from the beginning."""
 
