@@ -10,7 +10,7 @@ from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
 from usertcp.tcp.recovery.sack import Sack
-from usertcp.tcp.segment import FIN, SYN, Segment
+from usertcp.tcp.segment import ECE, FIN, SYN, Segment
 from usertcp.tcp.tcb import NEVER, Tcb
 from usertcp.tcp.timeouts import patience
 
@@ -52,6 +52,8 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     elif handshake:
         start_recovery(tcb)
         start_congestion_control(tcb)
+    elif tcb.ecn.enabled and seg.flags & ECE:
+        pass  # no growth on the word of congestion (RFC 3168, 6.1.2); `ecn.take` sees to the rest
     elif not tcb.recovery.fast and cwnd_validation.may_grow(tcb, acked):
         tcb.congestion.on_ack(acked, now)
         tcb.congestion_changed("ack", now)

@@ -4,6 +4,7 @@ does."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from usertcp.tcp.congestion import CONTROLLERS, Controller
 from usertcp.tcp.keepalive import KeepAlive
@@ -75,6 +76,9 @@ class Config:
     """RFC 2018: each end tells the other what arrived out of order, and sends again only what did not (RFC 6675)."""
     dsack: bool = True
     """RFC 2883: tell the peer what arrived twice, so that it sees what it sent again for nothing."""
+    ecn: Literal["off", "passive", "on"] = "passive"
+    """RFC 3168: have congestion marked instead of signalled by loss. "passive": if the peer asks for it; "on": ask too.
+    As on Linux, we do not ask by default: there are paths that drop a SYN which does, at the cost of an RTO."""
 
     # The path
     path_mtu_discovery: bool = True
@@ -133,6 +137,8 @@ class Config:
                 raise ValueError(f"{name} must be positive, or None")
         if isinstance(self.congestion, str) and self.congestion not in CONTROLLERS:
             raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
+        if self.ecn not in ("off", "passive", "on"):
+            raise ValueError("ecn is off, passive or on")
         if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:

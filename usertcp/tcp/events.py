@@ -89,8 +89,8 @@ class RttSample(Record):
 
 @dataclass(slots=True)
 class CwndChanged(Record):
-    """The congestion window or the slow start threshold changed. Octets. `why`: ack, loss, timeout, recovered, idle,
-    undone."""
+    """The congestion window or the slow start threshold changed. Octets. `why`: ack, loss, ECE, timeout, recovered,
+    idle, undone."""
 
     cwnd: int
     ssthresh: int

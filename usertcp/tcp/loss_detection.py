@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usertcp.tcp import undo
+from usertcp.tcp import ecn, undo
 from usertcp.tcp.recovery import News
 from usertcp.tcp.tcb import NEVER, Tcb
 
@@ -31,6 +31,8 @@ def look(tcb: Tcb, news: News, now: float) -> None:
 
 
 def reduce(tcb: Tcb, flight_size: int, now: float) -> None:
+    if tcb.ecn.enabled and ecn.covers_loss(tcb):
+        return
     tcb.congestion.on_loss(min(flight_size, tcb.congestion.cwnd), now)
     tcb.congestion_changed("loss", now)
 

@@ -1,9 +1,9 @@
-"""What the SYNs of both ends agree on: numbers, MSS, window scale, timestamps, SACK (RFC 9293, 3.7.1; RFC 7323; RFC
-2018)."""
+"""What the SYNs of both ends agree on: numbers, MSS, window scale, timestamps, SACK, ECN (RFC 9293, 3.7.1; RFC 7323;
+RFC 2018; RFC 3168)."""
 
 from __future__ import annotations
 
-from usertcp.tcp import path_mtu, window
+from usertcp.tcp import ecn, path_mtu, window
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.tcb import Tcb
@@ -33,6 +33,7 @@ def take_syn(tcb: Tcb, seg: Segment, now: float) -> None:
     if tcb.window_scaling:
         snd.scale = min(options.window_scale or 0, window.MAX_SCALE)
         rcv.scale = window.scale_for(config.receive_buffer)
+    ecn.take_syn(tcb, seg)
     tcb.sack_permitted = config.sack and options.sack_permitted
     if config.timestamps and options.timestamps is not None:
         tcb.timestamps.enabled = True

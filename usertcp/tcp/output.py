@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from usertcp.tcp import (
     cwnd_validation,
+    ecn,
     loss_detection,
     pacing,
     path_mtu,
@@ -243,6 +244,7 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
     rcv = tcb.rcv
     retransmission = position < tcb.snd.nxt and bool(data or flags & (SYN | FIN))
     if flags & SYN:
+        flags |= ecn.in_syn(tcb)
         options = syn_options(tcb, now)
         wnd = window.offer_in_syn(tcb)
     else:
@@ -254,6 +256,8 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
         tcb.ack_now = False
         tcb.timers.delayed_ack = NEVER
     urgency.mark(tcb, seg, position)
+    if tcb.ecn.enabled and not flags & SYN:
+        ecn.mark(tcb, seg, position)
     return sent(tcb, seg, now, retransmission=retransmission)
 
 

@@ -11,6 +11,11 @@ from usertcp.tcp.options import NO_OPTIONS, Options
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 FLAG_NAMES = {SYN: "SYN", FIN: "FIN", RST: "RST", PSH: "PSH", ACK: "ACK", URG: "URG", ECE: "ECE", CWR: "CWR"}
 
+NOT_ECT, ECT1, ECT0, CE = range(4)
+"""The ECN codepoints (RFC 3168, 5): what the lower two bits of the traffic class say."""
+ECN_BITS = 3
+ECN_NAMES = {NOT_ECT: "Not-ECT", ECT1: "ECT(1)", ECT0: "ECT(0)", CE: "CE"}
+
 
 class Flow(NamedTuple):
     """A pair of sockets, seen from our side: the name of a connection (RFC 9293, 3.3.1).

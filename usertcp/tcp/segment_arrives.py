@@ -11,6 +11,7 @@ from usertcp.tcp import (
     auto_tuning,
     challenge_ack,
     delayed_ack,
+    ecn,
     negotiation,
     reset,
     selective_ack,
@@ -110,6 +111,8 @@ def in_other_states(tcb: Tcb, seg: Segment, now: float) -> None:
     # Third, security and compartment: not supported, nothing to check.
     fourth_check_syn_bit(tcb, seg, now)
     fifth_check_ack_field(tcb, seg, now)
+    if tcb.ecn.enabled:
+        ecn.take(tcb, seg, now)
     urgency.check_urg_bit(tcb, seg)  # sixth
     seventh_process_segment_text(tcb, seg, now)
     eighth_check_fin_bit(tcb, now)
@@ -146,7 +149,7 @@ def answers_probe(tcb: Tcb, seg: Segment) -> bool:
 def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
     timestamps.check(tcb, seg, now)
     if tcb.state is State.SYN_RECEIVED and seg.flags & (SYN | ACK | RST) == SYN and seg.seq == tcb.rcv.irs:
-        same_syn_again(tcb)
+        same_syn_again(tcb, seg)
     if not acceptable(tcb, seg):
         if not answers_probe(tcb, seg):
             refuse(tcb, seg, now)
@@ -154,9 +157,10 @@ def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
     timestamps.remember(tcb, seg, now)
 
 
-def same_syn_again(tcb: Tcb) -> None:
+def same_syn_again(tcb: Tcb, seg: Segment) -> None:
     """Our SYN,ACK was lost. A bare acknowledgment, as for other old segments, would mean nothing to a peer in SYN-SENT;
     so the SYN,ACK is sent again. Text that came with the SYN is held already."""
+    ecn.syn_again(tcb, seg)
     tcb.recovery.take_for_lost(tcb.snd.iss, tcb.snd.nxt)
     raise Discard("the same SYN again")
 

@@ -37,6 +37,8 @@ class Status:
     """Differentiated services codepoint of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
     timestamps: bool
     sack_permitted: bool
+    ecn: bool
+    """Negotiated (RFC 3168). The counters tell of CE and ECE that came in, and of reductions by ECE."""
     srtt: float | None
     rttvar: float | None
     rto: float
@@ -87,6 +89,7 @@ def status(tcb: Tcb, now: float) -> Status:
         rcv_dscp=rcv.dscp,
         timestamps=tcb.timestamps.enabled,
         sack_permitted=tcb.sack_permitted,
+        ecn=tcb.ecn.enabled,
         srtt=tcb.rtt.srtt,
         rttvar=tcb.rtt.rttvar,
         rto=tcb.rtt.rto,

@@ -186,6 +186,26 @@ class RightSizing:
     marked_at: float = -inf
 
 
+@dataclass(slots=True)
+class EcnState:
+    """RFC 3168, 6.1."""
+
+    enabled: bool = False
+    """Negotiated: marks are echoed, and echoes heeded."""
+    asked: bool = False
+    """Our SYN asked for it."""
+    may_mark: bool = False
+    """Our text may have ECT: no SYN of ours went without asking (6.1.1)."""
+    echo: bool = False
+    """CE has arrived, and no CWR since: every acknowledgment has ECE."""
+    cwr_owed: bool = False
+    """cwnd was reduced, and the peer has not been told yet."""
+    answered: int = -1
+    """SND.NXT when cwnd was reduced last: what ECE says of octets before it is old news."""
+    reduced_to: int = -1
+    """The same, but only of reductions by ECE."""
+
+
 class Tcb:
     """One connection's memory. Steps and calls change the fields; only `enter` changes the state."""
 
@@ -202,6 +222,7 @@ class Tcb:
         "deliveries",
         "dsack_seen",
         "duplicate",
+        "ecn",
         "error",
         "flow",
         "held",
@@ -298,6 +319,7 @@ class Tcb:
         self.began = inf
         """When our SYN was first sent."""
         self.loss_probe = LossProbe()
+        self.ecn = EcnState()
         self.reduction: Reduction | None = None
         """The last reduction of the congestion window, while it may still turn out to have been wrong."""
         self.dsack_seen = False

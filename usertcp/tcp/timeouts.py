@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usertcp.errors import ConnectionTimedOut
-from usertcp.tcp import keepalive, loss_detection, path_mtu, undo, user_timeout
+from usertcp.tcp import ecn, keepalive, loss_detection, path_mtu, undo, user_timeout
 from usertcp.tcp.events import TimerExpired
 from usertcp.tcp.recovery import NO_NEWS
 from usertcp.tcp.state import Event
@@ -41,6 +41,8 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
         undo.remember(tcb, timeout=True)
         tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
         tcb.congestion_changed("timeout", now)
+        if tcb.ecn.enabled:
+            ecn.reduced(tcb)
     tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt, now)
     tcb.loss_probe.end = None
     tcb.timers.loss_probe = tcb.timers.reordering = NEVER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from usertcp.tcp.segment import ACK, FIN, RST, SYN, Segment
+from usertcp.tcp.segment import ACK, CE, CWR, ECE, ECN_BITS, FIN, RST, SYN, Segment
 from usertcp.tcp.state import Event, State
 from usertcp.trace.rows import Row
 
@@ -155,6 +155,8 @@ def _segment(row: Row, seg: Segment) -> str:
         return "The SACK blocks name what has arrived beyond a gap (RFC 2018)."
     if seg.flags & RST:
         return "A RST that belongs to no connection says: there is none such here (3.5.2)."
+    if sentence := _congestion(seg):
+        return sentence
     if seg.flags & SYN:
         return SYN_ACK if seg.flags & ACK else ""
     if seg.wnd == 0:
@@ -162,3 +164,20 @@ def _segment(row: Row, seg: Segment) -> str:
     if seg.data:
         return DATA
     return "" if seg.flags & FIN else BARE_ACK
+
+
+def _congestion(seg: Segment) -> str:
+    """What ECN has to say in a segment."""
+    if seg.flags & SYN:
+        if seg.flags & (ECE | CWR) == ECE | CWR:
+            return (
+                "ECE and CWR in a SYN ask for congestion to be marked instead of signalled by loss (RFC 3168, 6.1.1)."
+            )
+        return "ECE in a SYN,ACK agrees to that (RFC 3168, 6.1.1)." if seg.flags & ECE else ""
+    if seg.traffic_class & ECN_BITS == CE:
+        return "CE: a router has marked this packet because its queue grows, and has not dropped it (RFC 3168, 5)."
+    if seg.flags & CWR:
+        return "CWR: the sender has reduced its congestion window, so the echo may stop (RFC 3168, 6.1.2)."
+    if seg.flags & ECE:
+        return "ECE: the receiver echoes that a packet came with CE, until it sees CWR (RFC 3168, 6.1.3)."
+    return ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from usertcp.tcp import events
-from usertcp.tcp.segment import FIN, RST, SYN, Flow, Segment
+from usertcp.tcp.segment import CWR, FIN, RST, SYN, Flow, Segment
 from usertcp.tcp.state import Event, State
 
 PeerState = Callable[[Flow], str | None]
@@ -82,7 +82,9 @@ class Row:
     def plain(self) -> bool:
         """One of many in a bulk transfer."""
         special = self.states or self.tags or self.lost or self.notes or self.injected
-        return self.seg is not None and self.seg.wnd > 0 and not special and not self.seg.flags & (SYN | FIN | RST)
+        return (
+            self.seg is not None and self.seg.wnd > 0 and not special and not self.seg.flags & (SYN | FIN | RST | CWR)
+        )
 
 
 class Rows:

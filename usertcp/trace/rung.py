@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from usertcp.tcp.segment import ACK, Segment, flag_names
+from usertcp.tcp.segment import ACK, ECN_BITS, ECN_NAMES, Segment, flag_names
 from usertcp.trace.numbers import Numbers
 from usertcp.trace.rows import Row
 
@@ -125,6 +125,8 @@ class Pen:
             items.append(f"ack={self.numbers.seq(seg.ack, ours=not ours)}")
         if seg.data:
             items.append(f"len={len(seg.data)}")
+        if codepoint := seg.traffic_class & ECN_BITS:
+            items.append(ECN_NAMES[codepoint])
         return [*items, f"win={self.numbers.window(seg, ours=ours)}"]
 
     def _options(self, seg: Segment, ours: bool) -> list[str]:

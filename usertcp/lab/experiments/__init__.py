@@ -18,6 +18,7 @@ ORDER = (
     "port-reuse",
     "data-loss",
     "reordering",
+    "ecn",
     "zero-window",
     "keepalive",
     "user-timeout",

@@ -42,6 +42,10 @@ class CongestionControl(Protocol):
     def on_loss(self, flight_size: int, now: float) -> None:
         """Fast recovery begins with *flight_size* octets sent and not acknowledged (RFC 5681, 3.2)."""
 
+    def on_ecn(self, now: float) -> None:
+        """A router has marked a packet instead of dropping it (RFC 3168, 6.1.2): to be answered as a loss is, at most
+        once in a window."""
+
     def on_recovered(self, flight_size: int, now: float) -> None:
         """Fast recovery ended: all that was outstanding when it began is acknowledged (RFC 6582, 3.2, step 3)."""
 

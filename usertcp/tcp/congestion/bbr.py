@@ -115,6 +115,9 @@ class Bbr:
         self.cwnd = max(min(flight_size, self.cwnd), LEAST_SEGMENTS * self.smss)
         self.conserving_to = self.round + 1
 
+    def on_ecn(self, now: float) -> None:
+        """Version 1 keeps the queue short by its model, and does not listen to routers."""
+
     def on_recovered(self, flight_size: int, now: float) -> None:
         self.conserving_to = -1
         self._restore_cwnd()

@@ -29,6 +29,9 @@ class Fixed:
     def on_loss(self, flight_size: int, now: float) -> None:
         """Nothing follows from it."""
 
+    def on_ecn(self, now: float) -> None:
+        """Nothing follows from it."""
+
     def on_recovered(self, flight_size: int, now: float) -> None:
         """Nothing follows from it."""
 

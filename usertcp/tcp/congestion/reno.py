@@ -44,6 +44,10 @@ class Reno:
         self._reduce_to(self._after_loss(flight_size))
         self.ssthresh = self.cwnd
 
+    def on_ecn(self, now: float) -> None:
+        """The same for a mark; of the window itself, for nothing has left the flight unnoticed (RFC 3168, 6.1.2)."""
+        self.on_loss(self.cwnd, now)
+
     def on_recovered(self, flight_size: int, now: float) -> None:
         """Leave recovery without a burst: option 1 of RFC 6582, 3.2, step 3."""
         self._reduce_to(min(self.ssthresh, max(flight_size, self.smss) + self.smss))

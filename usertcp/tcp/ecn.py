@@ -1,0 +1,114 @@
+"""Explicit congestion notification (RFC 3168): routers mark packets instead of dropping them, and each end tells the
+other. Who sends says so by ECT(0) in the IP header, a router makes CE of it, the receiver echoes that by ECE, and the
+sender, once it has slowed down, ends the echo by CWR.
+"""
+
+from __future__ import annotations
+
+from usertcp.tcp.segment import ACK, CE, CWR, ECE, ECN_BITS, ECT0, SYN, Segment
+from usertcp.tcp.state import State
+from usertcp.tcp.tcb import Tcb
+
+SETUP = ECE | CWR
+"""Of a SYN: both make it an ECN-setup SYN; ECE alone makes an ECN-setup SYN,ACK (6.1.1). Peers that reflect what they
+do not know set both in the SYN,ACK as well, and so deny."""
+
+
+# Negotiation
+
+
+def in_syn(tcb: Tcb) -> int:
+    """The bits for our SYN or SYN,ACK. A SYN that goes out again asks no more, in case it was dropped for asking
+    (6.1.1.1), as on Linux; then ECT is out of the question, whatever the peer answers (6.1.1)."""
+    ecn = tcb.ecn
+    if tcb.state is not State.SYN_SENT:
+        return ECE if ecn.enabled else 0
+    ecn.may_mark = tcb.config.ecn == "on" and tcb.snd.nxt == tcb.snd.iss
+    ecn.asked = ecn.asked or ecn.may_mark
+    return SETUP if ecn.may_mark else 0
+
+
+def take_syn(tcb: Tcb, seg: Segment) -> None:
+    """Does the peer's SYN ask for it, or its SYN,ACK agree? In a simultaneous open, both have to have asked."""
+    ecn, bits = tcb.ecn, seg.flags & SETUP
+    if tcb.state is State.LISTEN:
+        ecn.enabled = ecn.may_mark = bits == SETUP and tcb.config.ecn != "off"
+    else:
+        ecn.enabled = ecn.asked and bits == (ECE if seg.flags & ACK else SETUP)
+
+
+def syn_again(tcb: Tcb, seg: Segment) -> None:
+    """The peer's SYN has come once more. If it asks no more, neither end may go on with it (6.1.1.1)."""
+    if seg.flags & SETUP != SETUP:
+        tcb.ecn.enabled = False
+
+
+# What arrives
+
+
+def take(tcb: Tcb, seg: Segment, now: float) -> None:
+    """Read the bits of an acceptable segment, SEG.ACK having been taken. On a connection with ECN only."""
+    if seg.flags & SYN:  # Of a simultaneous open: the SYN,ACK has the last word.
+        take_syn(tcb, seg)
+        return
+    take_mark(tcb, seg)
+    if seg.flags & ECE:
+        tcb.counters["ECE in"] += 1
+        if seg.ack == tcb.snd.una > tcb.ecn.answered:
+            slow_down(tcb, now)
+
+
+def take_mark(tcb: Tcb, seg: Segment) -> None:
+    """As the receiver (6.1.3): echo CE until the sender has slowed down. CWR and CE in one segment: that is new
+    congestion. Only text counts; the sender marks nothing else."""
+    ecn = tcb.ecn
+    if seg.flags & CWR:
+        ecn.echo = False
+    if seg.data and seg.traffic_class & ECN_BITS == CE:
+        tcb.counters["CE in"] += 1
+        tcb.ack_now = tcb.ack_now or not ecn.echo  # the first echo is not delayed, as on Linux
+        ecn.echo = True
+
+
+def slow_down(tcb: Tcb, now: float) -> None:
+    """As the sender (6.1.2): as if the window had lost a segment, but that there is nothing to send again; and once in
+    a window."""
+    before = tcb.congestion.cwnd
+    tcb.congestion.on_ecn(now)
+    tcb.counters["reductions by ECE"] += 1
+    tcb.reduction = None  # Congestion was seen: it cannot turn out that there was none.
+    reduced(tcb)
+    if tcb.congestion.cwnd < before:
+        tcb.ecn.reduced_to = tcb.snd.nxt
+        tcb.congestion_changed("ECE", now)
+
+
+def reduced(tcb: Tcb) -> None:
+    """The congestion window was reduced, for whatever reason: CWR says so (6.1.2). What ECE says of octets that were
+    sent before is answered with it; also what acknowledges the last of them, which has not seen the CWR."""
+    tcb.ecn.answered = tcb.snd.nxt
+    tcb.ecn.cwr_owed = True
+
+
+def covers_loss(tcb: Tcb) -> bool:
+    """A loss was found: was the window that it is in reduced by ECE already? Once is enough (6.1.2)."""
+    covered = tcb.snd.una < tcb.ecn.reduced_to
+    reduced(tcb)
+    return covered
+
+
+# What is sent
+
+
+def mark(tcb: Tcb, seg: Segment, position: int) -> None:
+    """Set the bits of a segment that is not a SYN. ECT and CWR are for new text within the peer's window: not for what
+    is sent again, for acknowledgments and probes (6.1.4 to 6.1.6)."""
+    ecn, snd = tcb.ecn, tcb.snd
+    if ecn.echo:
+        seg.flags |= ECE
+    if seg.data and snd.nxt == position < snd.una + snd.wnd:
+        if ecn.may_mark:
+            seg.traffic_class |= ECT0
+        if ecn.cwr_owed:
+            seg.flags |= CWR
+            ecn.cwr_owed = False
