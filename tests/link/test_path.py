@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from usertcp.ip.checksum import checksum
+from usertcp.ip.header import parse
 from usertcp.link.path import Path
+from usertcp.tcp.segment import CE, ECT0, ECT1, NOT_ECT, SYN, Flow, Segment
+from usertcp.wire.fast import FastCodec
 
 PACKET = bytes(range(125))  # 1,000 bits
 
@@ -96,3 +100,53 @@ def test_equal_paths_do_the_same() -> None:
 def test_impossible_paths_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"must be|are 0 to 1"):
         Path(**wrong)
+
+
+FLOWS = [Flow("192.0.2.1", 1, "192.0.2.2", 2), Flow("2001:db8::1", 1, "2001:db8::2", 2)]
+
+
+def packet(flow: Flow, codepoint: int, port: int = 1) -> bytes:
+    flow = flow._replace(local_port=port)
+    return FastCodec().encode(flow, Segment(5, 6, SYN, 7, data=bytes(65), traffic_class=0x48 | codepoint))
+
+
+@pytest.mark.rfc("3168", "5")
+@pytest.mark.parametrize("flow", FLOWS, ids=["4", "6"])
+@pytest.mark.parametrize(("codepoint", "after"), [(NOT_ECT, NOT_ECT), (ECT0, CE), (ECT1, CE), (CE, CE)])
+def test_a_long_queue_marks_what_may_be_marked(flow: Flow, codepoint: int, after: int) -> None:
+    """And leaves the rest of the packet, which is valid, alone."""
+    path = Path(rate=1000, mark_packets=1)
+    sent = packet(flow, codepoint)
+    came = [path.carry(sent, 0) for _ in range(3)]
+    assert [passage.arrivals[0][1] for passage in came[:2]] == [sent, sent]  # One is transmitted, one waits.
+    assert came[2].deeds == ([("marked", "CE")] if after != codepoint else [])
+    octets = came[2].arrivals[0][1]
+    assert parse(octets).traffic_class == 0x48 | after
+    assert FastCodec().decode(octets) is not None
+    assert octets == packet(flow, after)
+
+
+@pytest.mark.rfc("1624", "3")
+def test_the_ipv4_checksum_is_right_after_marking_whatever_it_was() -> None:
+    path = Path(rate=1000, queue_packets=1 << 17, mark_octets=0)
+    path.carry(packet(FLOWS[0], ECT0), 0)
+    template = packet(FLOWS[0], ECT0)
+    for identification in range(65536):
+        head, rest = template[:4] + identification.to_bytes(2, "big") + template[6:10], template[12:]
+        sent = head + checksum(head + rest[:8]).to_bytes(2, "big") + rest
+        octets = path.carry(sent, 0).arrivals[0][1]
+        assert octets[1] & 3 == CE
+        assert checksum(octets[:20]) == 0
+
+
+def test_marking_counts_octets_if_asked() -> None:
+    path = Path(rate=1000, mark_octets=300)
+    sent = packet(FLOWS[0], ECT0)
+    assert [bool(path.carry(sent, 0).deeds) for _ in range(5)] == [len(sent) * n > 300 for n in range(5)]
+
+
+@pytest.mark.parametrize("octets", [b"", b"\x45", bytes(10), b"\x60" + bytes(3), bytes(range(125))])
+def test_what_is_no_packet_is_not_marked(octets: bytes) -> None:
+    path = Path(rate=1000, mark_packets=0)
+    path.carry(octets, 0)
+    assert path.carry(octets, 0).deeds == []

@@ -11,12 +11,12 @@ from typing import Literal
 Direction = Literal["out", "in"]
 """Which way a packet goes, seen from the stack."""
 
-Deed = Literal["dropped", "delayed", "duplicated", "corrupted", "edited", "injected"]
+Deed = Literal["dropped", "delayed", "duplicated", "corrupted", "marked", "edited", "injected"]
 """What a path or a person does to a packet on its way."""
 
 Watcher = Callable[[bytes, Direction, Deed, str], None]
 """Told of deeds: packet, direction, deed, and a detail: why, how long, what was changed. The packet is what the stack
-sent or is about to get; if it gets none, or a corrupted one, what the far end sent."""
+sent or is about to get; if it gets none, or a corrupted or marked one, what the far end sent."""
 
 
 class Link(ABC):

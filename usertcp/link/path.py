@@ -44,6 +44,11 @@ class Path:
     """How many may wait for the transmitter; one more is dropped."""
     queue_octets: float = inf
     """The same in octets."""
+    mark_packets: float = inf
+    """If more than so many wait, itself counted, a packet that is ECT (RFC 3168) gets CE: a step, as in the switches
+    that DCTCP is made for (RFC 8257, 3.1)."""
+    mark_octets: float = inf
+    """The same in octets."""
     loss: float | LossPattern = 0.0
     """Probability that a packet is lost on its way, or which ones are: see `usertcp.link.loss`."""
     reordering: float = 0.0
@@ -91,6 +96,9 @@ class Path:
         if at is None:
             passage.deeds.append(("dropped", "queue full"))
             return passage
+        if self._queue_is_long and (ce := marked(packet)) is not None:
+            passage.deeds.append(("marked", "CE"))
+            packet = ce
         if next(self._fates):
             passage.deeds.append(("dropped", "lost"))
             return passage
@@ -107,6 +115,10 @@ class Path:
             packet = self._corrupted(packet, unfinished_checksum)
         passage.arrivals.extend([(at, packet)] * copies)
         return passage
+
+    @property
+    def _queue_is_long(self) -> bool:
+        return len(self._waiting) > self.mark_packets or self._waiting_octets > self.mark_octets
 
     def _by_chance(self, probability: float) -> Iterator[bool]:
         while True:
@@ -138,6 +150,20 @@ class Path:
         octets = bytearray(packet)
         octets[bit // 8] ^= 1 << bit % 8
         return bytes(octets)
+
+
+def marked(packet: bytes) -> bytes | None:
+    """The IP packet with CE, its IPv4 checksum adapted (RFC 1624, equation 3); None if it is not ECT."""
+    version = packet[0] >> 4 if len(packet) >= 20 else 0
+    first = int.from_bytes(packet[:2], "big")
+    shift = {4: 0, 6: 4}.get(version)
+    if shift is None or first >> shift & 3 not in (1, 2):
+        return None
+    ce = first | 3 << shift
+    if version == 6:
+        return ce.to_bytes(2, "big") + packet[2:]
+    own = (int.from_bytes(packet[10:12], "big") + first - ce) % 0xFFFF
+    return ce.to_bytes(2, "big") + packet[2:10] + own.to_bytes(2, "big") + packet[12:]
 
 
 class Agenda(Generic[T]):

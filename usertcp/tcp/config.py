@@ -92,8 +92,9 @@ class Config:
     nagle: bool = True
     """Hold back small segments while data is unacknowledged (RFC 9293, 3.7.4). False is TCP_NODELAY (MUST-17)."""
     congestion: str | Controller = "reno"
-    """"reno" (RFC 5681), "cubic" (RFC 9438, what kernels use), "bbr" (version 1), "fixed" (the initial window, for
-    ever), or a class of one's own: see `usertcp.tcp.congestion.CongestionControl`."""
+    """"reno" (RFC 5681), "cubic" (RFC 9438, what kernels use), "bbr" (version 1), "dctcp" (RFC 8257, only where
+    all queues mark early, with `ecn` on at both ends; our echo then says which segments were marked), "fixed" (the
+    initial window, for ever), or a class of one's own: see `usertcp.tcp.congestion.CongestionControl`."""
     cwnd_validation: bool = True
     """The congestion window grows only while it is what limits the sender (RFC 7661; RFC 9438, 5.8), as in kernels."""
     pacing: bool = False

@@ -5,6 +5,8 @@ sender, once it has slowed down, ends the echo by CWR.
 
 from __future__ import annotations
 
+from usertcp.tcp.congestion import controller
+from usertcp.tcp.congestion.dctcp import Dctcp
 from usertcp.tcp.segment import ACK, CE, CWR, ECE, ECN_BITS, ECT0, SYN, Segment
 from usertcp.tcp.state import State
 from usertcp.tcp.tcb import Tcb
@@ -35,6 +37,8 @@ def take_syn(tcb: Tcb, seg: Segment) -> None:
         ecn.enabled = ecn.may_mark = bits == SETUP and tcb.config.ecn != "off"
     else:
         ecn.enabled = ecn.asked and bits == (ECE if seg.flags & ACK else SETUP)
+    ecn.exact = controller(tcb.config.congestion) is Dctcp
+    ecn.seen = tcb.snd.iss + 1
 
 
 def syn_again(tcb: Tcb, seg: Segment) -> None:
@@ -52,6 +56,9 @@ def take(tcb: Tcb, seg: Segment, now: float) -> None:
         take_syn(tcb, seg)
         return
     take_mark(tcb, seg)
+    acked, tcb.ecn.seen = max(tcb.snd.una - tcb.ecn.seen, 0), tcb.snd.una
+    if acked:
+        tcb.congestion.on_echo(acked, bool(seg.flags & ECE), tcb.flight_size, now)
     if seg.flags & ECE:
         tcb.counters["ECE in"] += 1
         if seg.ack == tcb.snd.una > tcb.ecn.answered:
@@ -60,12 +67,19 @@ def take(tcb: Tcb, seg: Segment, now: float) -> None:
 
 def take_mark(tcb: Tcb, seg: Segment) -> None:
     """As the receiver (6.1.3): echo CE until the sender has slowed down. CWR and CE in one segment: that is new
-    congestion. Only text counts; the sender marks nothing else."""
+    congestion. Only text counts; the sender marks nothing else. For DCTCP, ECE follows the mark of each segment, and a
+    change is acknowledged at once (RFC 8257, 3.2)."""
     ecn = tcb.ecn
+    marked = bool(seg.data) and seg.traffic_class & ECN_BITS == CE
+    tcb.counters["CE in"] += marked
+    if ecn.exact:
+        if seg.data and marked is not ecn.echo:
+            tcb.ack_now = True
+            ecn.echo = marked
+        return
     if seg.flags & CWR:
         ecn.echo = False
-    if seg.data and seg.traffic_class & ECN_BITS == CE:
-        tcb.counters["CE in"] += 1
+    if marked:
         tcb.ack_now = tcb.ack_now or not ecn.echo  # the first echo is not delayed, as on Linux
         ecn.echo = True
 

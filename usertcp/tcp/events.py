@@ -144,9 +144,9 @@ class PathEvent:
     time: float
     packet: bytes
     """What the stack sent, after its `PacketOut`, or is about to get, before its `PacketIn`; if it gets none, or a
-    corrupted one, what the far end sent."""
+    corrupted or marked one, what the far end sent."""
     direction: Literal["out", "in"]
-    deed: Literal["dropped", "delayed", "duplicated", "corrupted", "edited", "injected"]
+    deed: Literal["dropped", "delayed", "duplicated", "corrupted", "marked", "edited", "injected"]
     detail: str
     """Why, how long, what was changed; may be empty."""
 

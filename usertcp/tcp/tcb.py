@@ -194,6 +194,10 @@ class EcnState:
     """Negotiated: marks are echoed, and echoes heeded."""
     asked: bool = False
     """Our SYN asked for it."""
+    exact: bool = False
+    """Echo each mark by itself, for a peer that counts them (RFC 8257, 3.2)."""
+    seen: int = 0
+    """SND.UNA when the last acknowledgment was read."""
     may_mark: bool = False
     """Our text may have ECT: no SYN of ours went without asking (6.1.1)."""
     echo: bool = False

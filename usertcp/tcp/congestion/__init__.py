@@ -7,6 +7,7 @@ from typing import Protocol
 
 from usertcp.tcp.congestion.bbr import Bbr
 from usertcp.tcp.congestion.cubic import Cubic
+from usertcp.tcp.congestion.dctcp import Dctcp
 from usertcp.tcp.congestion.delivery import Delivery
 from usertcp.tcp.congestion.fixed import Fixed
 from usertcp.tcp.congestion.reno import Reno
@@ -46,6 +47,10 @@ class CongestionControl(Protocol):
         """A router has marked a packet instead of dropping it (RFC 3168, 6.1.2): to be answered as a loss is, at most
         once in a window."""
 
+    def on_echo(self, acked: int, marked: bool, flight_size: int, now: float) -> None:
+        """On a connection with ECN, *acked* octets were newly acknowledged, with ECE or without; now *flight_size* are
+        in flight. Comes before the `on_ecn` of the same acknowledgment."""
+
     def on_recovered(self, flight_size: int, now: float) -> None:
         """Fast recovery ended: all that was outstanding when it began is acknowledged (RFC 6582, 3.2, step 3)."""
 
@@ -59,7 +64,7 @@ class CongestionControl(Protocol):
 Controller = Callable[[int, int], CongestionControl]
 """Makes one for a connection; called with SMSS and the initial window."""
 
-CONTROLLERS: dict[str, Controller] = {"bbr": Bbr, "cubic": Cubic, "fixed": Fixed, "reno": Reno}
+CONTROLLERS: dict[str, Controller] = {"bbr": Bbr, "cubic": Cubic, "dctcp": Dctcp, "fixed": Fixed, "reno": Reno}
 """By the name in `Config.congestion`."""
 
 

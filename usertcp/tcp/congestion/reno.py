@@ -48,6 +48,9 @@ class Reno:
         """The same for a mark; of the window itself, for nothing has left the flight unnoticed (RFC 3168, 6.1.2)."""
         self.on_loss(self.cwnd, now)
 
+    def on_echo(self, acked: int, marked: bool, flight_size: int, now: float) -> None:
+        """One mark in a window is as good as many."""
+
     def on_recovered(self, flight_size: int, now: float) -> None:
         """Leave recovery without a burst: option 1 of RFC 6582, 3.2, step 3."""
         self._reduce_to(min(self.ssthresh, max(flight_size, self.smss) + self.smss))
