@@ -61,5 +61,5 @@ def test_a_controller_of_ones_own_is_a_class_in_the_config(iss: int, irs: int) -
 
 
 def test_a_name_that_is_none_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="bbr, cubic, fixed, reno"):
+    with pytest.raises(ValueError, match="bbr, cubic, dctcp, fixed, reno"):
         Config(congestion="tahoe")
