@@ -26,6 +26,9 @@ async def run(lab):
 '''
 
 
+PICTURE = FALSE.replace("2 + 2 == 5", "True") + '    lab.show(["[red] 1", "   2"])\n'
+
+
 def lab(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "usertcp", "lab", *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
@@ -53,6 +56,13 @@ def test_run_in_json_ends_with_a_summary() -> None:
     assert (summary["type"], summary["outcome"], summary["experiment"]) == ("summary", "held", "refused")
     assert summary["states"] == ["CLOSED", "SYN-SENT", "CLOSED"]
     assert all(claim["held"] for claim in summary["claims"])
+
+
+def test_a_picture_stands_under_the_claims_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "picture.py").write_text(PICTURE)
+    run = lab("run", str(tmp_path / "picture.py"))
+    assert "  holds  two and two are five\n\n[red] 1\n   2\n" in run.stdout
+    assert "   2" not in lab("run", str(tmp_path / "picture.py"), "--json").stdout
 
 
 def test_a_claim_that_does_not_hold_is_status_1(tmp_path: Path) -> None:

@@ -107,6 +107,14 @@ def test_the_last_segment_is_rescued_once_per_recovery(iss: int, irs: int) -> No
     assert bench.tcp.all_acked
 
 
+@pytest.mark.rfc("6675", "4", "NextSeg")
+def test_what_nagle_holds_back_does_not_keep_the_last_hole_from_being_filled(iss: int, irs: int) -> None:
+    """Less than a segment is left to send, and too little lies above the hole to prove it lost."""
+    bench = in_flight(iss, irs, 9, text=9)
+    bench.send(b"the end")
+    assert sacks(bench, 0, (1, 4), (5, 6), (7, 9)) == [(at(0), MSS), (at(4), MSS), (at(6), MSS)]
+
+
 def test_the_fin_is_among_what_is_sent_again(iss: int, irs: int) -> None:
     bench = in_flight(iss, irs, 5, text=5)
     bench.close()

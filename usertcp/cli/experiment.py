@@ -31,6 +31,9 @@ def report(screen: Screen, outcome: Outcome) -> None:
     screen.say("")
     for claim in outcome.claims:
         screen.say(f"  {'holds' if claim.held else 'FAILS'}  {claim.text}", "green" if claim.held else "bold red")
+    for picture in outcome.pictures:
+        screen.say("")
+        screen.draw(picture)
     if outcome.error:
         screen.say(f"  FAILS  {outcome.error}", "bold red")
     if outcome.held:

@@ -140,6 +140,12 @@ class Screen:
             finally:
                 self._capture.close()
 
+    def draw(self, picture: list[str]) -> None:
+        """Lines below the ladder, as they are; not in JSON."""
+        if self._file and not self.json:
+            for line in picture:
+                self.console.print(line, markup=False)
+
     def say(self, text: str, style: str = "") -> None:
         """Text below or above the ladder, and as wide; not in JSON."""
         if self._file and not self.json:

@@ -73,6 +73,8 @@ class Outcome:
 
     experiment: Experiment
     claims: list[Claim] = field(default_factory=list)
+    pictures: list[list[str]] = field(default_factory=list)
+    """Lines of text each."""
     error: str = ""
     """What ended it early."""
 
@@ -123,7 +125,7 @@ async def run(
     try:
         with trio.fail_after(TIME_LIMIT):
             async with open_lab(peer, tracer, config) as lab:
-                outcome.claims = lab.claims
+                outcome.claims, outcome.pictures = lab.claims, lab.pictures
                 await experiment.run(lab)
     except* trio.TooSlowError:
         outcome.error = "what it waited for did not happen in time"

@@ -70,6 +70,8 @@ class Lab:
         self.config = config
         self.link = LabLink()
         self.claims: list[Claim] = []
+        self.pictures: list[list[str]] = []
+        """Lines of text each, to be seen under the claims."""
         self.trace: list[TraceRecord] = []
         """Every record, in the order of the events."""
         self.stack: Stack
@@ -151,6 +153,10 @@ class Lab:
     def check(self, claim: str, held: object) -> None:
         """State a claim. The experiment goes on if it is false, and has failed."""
         self.claims.append(Claim(claim, bool(held)))
+
+    def show(self, picture: list[str]) -> None:
+        """Let a picture be seen under the claims: lines of text."""
+        self.pictures.append(picture)
 
     def check_states(self, flow: Flow, *, ours: str = "", peer: str = "") -> None:
         """Claim which states we, and the peer's kernel, have gone through, from first to last.

@@ -117,11 +117,13 @@ def resend_limit(tcb: Tcb, end: int) -> int:
 
 
 def rescue(tcb: Tcb, now: float, out: list[Segment]) -> None:
-    """In fast recovery with nothing else to send, use the room for what may be lost."""
+    """In fast recovery with nothing else to send, use the room for what may be lost. What Nagle or the peer's window
+    holds back is not to be sent either; what room or pacing holds back is."""
     snd, recovery = tcb.snd, tcb.recovery
-    while recovery.fast and snd.nxt == tcb.end and not recovery.lost_octets:
+    while recovery.fast and not recovery.lost_octets and tcb.timers.pacing == NEVER:
         room = recovery.room(tcb.congestion.cwnd, tcb.flight_size)
-        if room <= 0 or not recovery.out_of_data(snd.una, snd.nxt, tcb.smss):
+        least = 1 if snd.nxt == tcb.end else tcb.smss
+        if room < least or not recovery.out_of_data(snd.una, snd.nxt, tcb.smss):
             return
         retransmit(tcb, now, out)
 

@@ -100,6 +100,9 @@ TIMERS: dict[str, str] = {
     "retransmission timeout": (
         "No acknowledgment came in time. What is oldest goes out again, and the timeout doubles (RFC 6298, 5.4 to 5.6)."
     ),
+    "no answer so far": (
+        "The last segments may be lost, and nothing behind them would tell. So one goes out to ask (RFC 8985, 7)."
+    ),
     "persist timer": (
         "The peer's window has been closed. Its reopening may have been lost, so we try it with an octet (3.8.6.1)."
     ),
