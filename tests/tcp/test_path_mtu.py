@@ -69,7 +69,7 @@ def test_the_same_over_ipv6(iss: int, irs: int) -> None:
     assert [size for _, size in spans(bench)] == [1240] * 4 + [640]
 
 
-@pytest.mark.rfc("1191", "6.5")
+@pytest.mark.rfc("1191", "6.4")
 @pytest.mark.rfc("8201", "5.4")
 def test_it_is_no_sign_of_congestion(iss: int, irs: int) -> None:
     bench = in_flight(iss, irs)
@@ -331,3 +331,86 @@ def drop_larger(pair: Pair, conn: Connection, mtu: int) -> None:
             deliver(flow, seg, now)
 
     pair.server.segment_arrives = arrives  # type: ignore[method-assign]
+
+
+# Nobody says anything
+
+
+def large_in_flight(iss: int, irs: int, config: Config = CONFIG) -> Bench:
+    """One segment of 1400 octets of ours, from 1, is on its way."""
+    bench = Bench(iss, irs)
+    bench.tcp = Connection(FLOW, config, iss=iss, mss=BIG)
+    bench.open()
+    bench.arrives(SYN | ACK, 0, 1, options=Options(mss=BIG))
+    bench.send(bytes(BIG))
+    assert spans(bench) == [(1, BIG)]
+    return bench
+
+
+@pytest.mark.rfc("4821", "7.7")
+@pytest.mark.rfc("9293", "3.8.3", "MUST-20")
+def test_a_large_segment_unanswered_r1_times_goes_out_again_in_smaller_ones(iss: int, irs: int) -> None:
+    bench = large_in_flight(iss, irs)
+    bench.advance(1 + 2)
+    assert spans(bench) == [(1, BIG), (1, BIG)]
+    bench.advance(4)
+    assert spans(bench) == [(1, 984)]
+    bench.arrives(ACK, 1, 985)
+    assert spans(bench) == [(985, BIG - 984)]
+    assert bench.tcp.path_mtu == 1024
+
+
+@pytest.mark.rfc("4821", "7.7")
+def test_if_that_goes_unanswered_too_the_smallest_are_tried(iss: int, irs: int) -> None:
+    bench = large_in_flight(iss, irs)
+    bench.advance(1 + 2 + 4 + 8 + 16)
+    bench.take()
+    bench.advance(32)
+    assert spans(bench) == [(1, 512)]
+
+
+@pytest.mark.rfc("8201", "4")
+def test_ipv6_falls_to_what_each_of_its_links_takes(iss: int, irs: int) -> None:
+    bench = v6(iss, irs)
+    bench.advance(1 + 2)
+    bench.take()
+    bench.advance(4)
+    assert spans(bench)[0] == (1, 1220)
+
+
+def test_a_small_segment_that_goes_unanswered_is_not_too_large(iss: int, irs: int) -> None:
+    bench = established(iss, irs)
+    bench.send(bytes(900))
+    bench.advance(1 + 2 + 4)
+    assert bench.tcp.path_mtu == 1040
+    assert {size for _, size in spans(bench)} == {900}
+
+
+def test_without_detection_a_segment_keeps_its_size(iss: int, irs: int) -> None:
+    bench = large_in_flight(iss, irs, replace(CONFIG, black_hole_detection=False))
+    bench.advance(60)
+    assert {size for _, size in spans(bench)} == {BIG}
+
+
+@pytest.mark.rfc("4821", "7.7")
+@pytest.mark.parametrize("client", [Config(), Config(rack=True, congestion="cubic"), Config(sack=False)])
+def test_a_black_hole_is_survived(client: Config) -> None:
+    pair, conn, server = connected(client, Config())
+    deliver, data, read = pair.server.segment_arrives, bytes(i % 251 for i in range(200_000)), bytearray()
+
+    def swallow(flow: Flow, seg: Segment, now: float) -> None:
+        if len(seg.data) <= 1100:
+            deliver(flow, seg, now)
+
+    pair.server.segment_arrives = swallow  # type: ignore[method-assign]
+    conn.send(data, pair.now)
+    pair.client.touch(conn)
+
+    def arrived() -> bool:
+        read.extend(server.receive(1 << 20, pair.now))
+        pair.server.touch(server)
+        return len(read) == len(data)
+
+    pair.run(arrived)
+    assert bytes(read) == data
+    assert conn.path_mtu == 1024

@@ -18,6 +18,7 @@ OTHERS: list[events.TraceRecord] = [
     events.RttSample(1.0, FLOW, 0.1, 0.1, 0.05, 1.0),
     events.CwndChanged(1.0, FLOW, 14600, 65535, "ack"),
     events.IcmpIn(1.0, FLOW, "port unreachable", True),
+    events.PathMtuChanged(1.0, FLOW, 1200, "a router asks for it"),
     events.Failed(1.0, FLOW, ConnectionRefused()),
     events.PacketDiscarded(1.0, b"x", "malformed"),
     events.PathEvent(1.0, b"x", "out", "dropped", "lost"),

@@ -84,9 +84,13 @@ class Config:
     path_mtu_discovery: bool = True
     """Heed routers that say that a packet was too large, with the checks of RFC 5927 (RFC 1191, RFC 8201). False: such
     an error is a sign of trouble in `soft_error`, no more."""
+    black_hole_detection: bool = True
+    """When a large segment goes unanswered R1 times, send smaller ones: the path may drop large packets and say nothing
+    (RFC 4821, 7.7). Linux's tcp_mtu_probing=1, which it leaves off; here a connection that would end in a time-out is
+    the worse default. If it was an outage instead, segments are a third smaller for ten minutes."""
     min_path_mtu: int = 552
-    """No ICMP error makes IPv4 packets smaller than this, octets: a forged one would cost us dear. Linux's min_pmtu.
-    A real path may be as narrow as 68; IPv6 has 1280."""
+    """Neither ICMP errors nor silence make IPv4 packets smaller than this, octets: a forged error would cost us dear.
+    Linux's min_pmtu. A real path may be as narrow as 68; IPv6 has 1280."""
 
     # Sending
     nagle: bool = True

@@ -106,6 +106,14 @@ class IcmpIn(Record):
 
 
 @dataclass(slots=True)
+class PathMtuChanged(Record):
+    """From now on packets of at most `mtu` octets are sent, IP header included (RFC 1191; RFC 4821, 7.7)."""
+
+    mtu: int
+    why: str
+
+
+@dataclass(slots=True)
 class Failed(Record):
     """The connection ended in an error that the user sees."""
 

@@ -1,4 +1,5 @@
-"""The path MTU: how large a packet may be on its whole way (RFC 1191, RFC 8201), learned from ICMP errors.
+"""The path MTU: how large a packet may be on its whole way (RFC 1191, RFC 8201), learned from ICMP errors, or from
+silence (RFC 4821, 7.7).
 
 Sizes here are those of an MSS: text and TCP options of a segment, which is the packet less 40 octets in IPv4, 60 in
 IPv6. An error may be forged; what it says is held against what was sent and what has arrived (RFC 5927, 7.2).
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from usertcp.tcp.events import PathMtuChanged
+
 if TYPE_CHECKING:
     from usertcp.tcp.icmp import Message
     from usertcp.tcp.tcb import Tcb
@@ -17,11 +20,14 @@ if TYPE_CHECKING:
 HEADERS, HEADERS_V6 = 20 + 20, 40 + 20
 """Octets of IP and TCP headers without options (RFC 9293, 3.7.1)."""
 PLATEAUS = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68)
-"""MTUs that networks have (RFC 1191, 7.1): the next lower one is tried when a router names none."""
+"""MTUs that networks have (RFC 1191, 7): the next lower one is tried when a router names none."""
 LEAST, LEAST_V6 = 68, 1280
 """The MTUs that every IPv4 and IPv6 link has (RFC 791, 3.2; RFC 8200, 5)."""
 LIFETIME = 600.0
 """Seconds after which a larger size is tried again (RFC 1191, 6.3; RFC 8201, 5.3)."""
+BASE = 1024
+"""The MTU to fall to where a black hole is suspected: likely to work, and no great loss if it was none (RFC 4821, 7.2,
+eff_pmtu's initial value there, and Linux's tcp_base_mss). IPv6 falls to its least."""
 MOST_DESTINATIONS = 1024
 """How many the endpoint remembers."""
 
@@ -153,13 +159,33 @@ def timed_out(tcb: Tcb, now: float) -> bool:
 
 def heed(tcb: Tcb, size: int, now: float) -> None:
     """Send again in smaller segments, at once, what is in flight in too large ones. It was not lost to congestion: the
-    window stays (RFC 1191, 6.5; RFC 8201, 5.4)."""
-    narrow(tcb, size, now + LIFETIME)
-    tcb.counters["path MTU lowered"] += 1
-    path = tcb.path
-    path.sent, path.sent_end, path.acked, path.claim = 0, inf, min(path.acked, size), None
+    window stays (RFC 1191, 6.4; RFC 8201, 5.4)."""
+    lower(tcb, size, "a router asks for it", now)
     tcb.recovery.resend(tcb.snd.una, tcb.snd.nxt)
     tcb.timers.retransmit = inf
+
+
+def suspect_black_hole(tcb: Tcb, now: float) -> None:
+    """The retransmission timer has expired. If it did so R1 times for a large segment, the path may drop such segments
+    and say nothing: what is sent again, is in smaller ones; after R1 times more in the smallest. Before the handshake
+    is done, and for less text than that, size is not the cause."""
+    if not tcb.config.black_hole_detection or tcb.retransmissions % tcb.config.r1:
+        return
+    size = least(tcb)
+    if tcb.retransmissions == tcb.config.r1:
+        size = max(size, BASE - headers(tcb))
+    if min(tcb.flight_size, tcb.snd.mss) > size:
+        lower(tcb, size, "large ones seem to vanish", now)
+
+
+def lower(tcb: Tcb, size: int, why: str, now: float) -> None:
+    """From now on smaller segments: what was noted of larger ones is void."""
+    narrow(tcb, size, now + LIFETIME)
+    path = tcb.path
+    path.sent, path.sent_end, path.acked, path.claim = 0, inf, min(path.acked, size), None
+    tcb.counters["path MTU lowered: " + why] += 1
+    if tcb.trace:
+        tcb.trace(PathMtuChanged(now, tcb.flow, path_mtu(tcb), why))
 
 
 def narrow(tcb: Tcb, size: int, until: float) -> None:
@@ -171,6 +197,8 @@ def narrow(tcb: Tcb, size: int, until: float) -> None:
 
 
 def try_larger(tcb: Tcb, now: float) -> None:
-    """What was known of the path is old: try what both ends allow, and see what the routers say."""
+    """What was known of the path is old: try what both ends allow, and see what comes of it."""
     tcb.snd.mss = tcb.path.most
     tcb.congestion.smss = tcb.smss
+    if tcb.trace:
+        tcb.trace(PathMtuChanged(now, tcb.flow, path_mtu(tcb), "what was known of the path is old"))

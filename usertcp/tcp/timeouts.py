@@ -34,6 +34,7 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     if path_mtu.timed_out(tcb, now):
         return
     tcb.retransmissions += 1
+    path_mtu.suspect_black_hole(tcb, now)
     tcb.counters["retransmission timeouts"] += 1
     tcb.rtt.back_off()
     tcb.timed = None

@@ -31,7 +31,6 @@ EXPIRED = {
     "persist": "persist timer: the window is tried",
     "keepalive": "keep-alive timer: is the peer still there?",
     "user": "user timeout",
-    "path_mtu": "what is known of the path is old",
     "fin_wait_2": "FIN-WAIT-2 has lasted long enough",
     "time_wait": "2 MSL have passed",
 }
@@ -121,6 +120,9 @@ class Rows:
                 self.add(Row(record.time, "event", text=text))
             case events.IcmpIn():
                 self.add(Row(record.time, "event", text=f"ICMP: {record.message}", bad=record.hard))
+            case events.PathMtuChanged():
+                text = f"packets of at most {record.mtu} octets: {record.why}"
+                self.add(Row(record.time, "event", text=text))
 
     def take(self) -> list[Row]:
         """The rows gathered since the last time; they will not change any more."""

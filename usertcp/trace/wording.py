@@ -29,6 +29,8 @@ def describe(record: events.TraceRecord) -> str:
             return f"cwnd {record.cwnd}, ssthresh {record.ssthresh} ({record.why})"
         case events.IcmpIn():
             return f"ICMP: {record.message}" + (", ends the connection" if record.hard else "")
+        case events.PathMtuChanged():
+            return f"path MTU {record.mtu} ({record.why})"
         case events.Failed():
             return f"failed: {record.error.strerror}"
         case events.PathEvent():

@@ -27,6 +27,8 @@ ORDER = (
     "urgent",
     "nagle-delayed-ack",
     "cubic-vs-reno",
+    "pmtu",
+    "pmtu-blackhole",
     "fragments",
     "no-suppression",
     "ipv6",
