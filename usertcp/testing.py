@@ -20,10 +20,10 @@ from typing import TypeVar
 
 import trio
 from trio._core import _run as scheduler
-from trio.testing import MockClock
 
 from usertcp.link.memory import MemoryLink, memory_links
 from usertcp.link.path import Path
+from usertcp.link.virtual_time import VIRTUAL_TIME, VirtualTime
 from usertcp.runtime.stack import Stack, open_stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
@@ -106,7 +106,13 @@ def run(async_fn: Callable[..., Awaitable[T]], *args: object, seed: int = 0) -> 
     before = scheduler._ALLOW_DETERMINISTIC_SCHEDULING
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     scheduler._r.seed(seed)
+    virtual_time = VirtualTime()
+
+    async def main() -> T:
+        VIRTUAL_TIME.set(virtual_time)
+        return await async_fn(*args)
+
     try:
-        return trio.run(async_fn, *args, clock=MockClock(autojump_threshold=0))
+        return trio.run(main, clock=virtual_time.clock)
     finally:
         scheduler._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]

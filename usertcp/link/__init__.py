@@ -6,7 +6,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Literal, NoReturn
 
 Direction = Literal["out", "in"]
 """Which way a packet goes, seen from the stack."""
@@ -58,6 +58,15 @@ class Link(ABC):
         Raises:
           trio.ClosedResourceError: the link was closed.
         """
+
+    async def deliver(self, take: Callable[[Sequence[bytes]], None]) -> NoReturn:
+        """Hand packets to *take* as they arrive, for ever, in one call those that one `receive` would return. The
+        default does it by `receive`.
+
+        Raises: what `receive` and *take* raise.
+        """
+        while True:
+            take(await self.receive())
 
     @abstractmethod
     def source_address(self, remote: str) -> str:

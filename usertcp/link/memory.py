@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
 
 import trio
 
 from usertcp.errors import HostUnreachable
 from usertcp.link import Direction, Link, Watcher, canonical
 from usertcp.link.path import Agenda, Passage, Path
+from usertcp.link.virtual_time import VIRTUAL_TIME
 
 MOST_UNDER_WAY = 100_000
 """Packets on their way to one end. More would mean that nobody receives there: then the newest are dropped."""
@@ -33,27 +35,43 @@ class MemoryLink(Link):
         self._counts: Counter[str] = Counter()
         self._watchers: list[Watcher] = []
         self._closed = False
+        self._under_way = 0
+        self._take: Callable[[Sequence[bytes]], None] | None = None
+        """Whom to hand packets at once: while `deliver` waits."""
+        self._failure: Exception | None = None
+        """What that raised."""
 
     def send(self, packet: bytes) -> None:
         if self._closed or len(packet) > self.mtu:
             self._counts["closed" if self._closed else "larger_than_mtu"] += 1
             return
         self._counts["sent"] += 1
-        passage = self.path.carry(packet, trio.current_time())
-        self._tell(packet, "out", passage)
-        self.peer._tell(packet, "in", passage)
+        now = trio.current_time()
+        passage = self.path.carry(packet, now)
+        if passage.deeds:
+            self._tell(packet, "out", passage)
+            self.peer._tell(packet, "in", passage)
         for time, octets in passage.arrivals:
-            self.peer._arrives(octets, time)
+            self.peer._expect(octets, time, now)
 
     async def receive(self) -> Sequence[bytes]:
         while not self._closed:
             with self._inbox.alarm():
                 await trio.sleep_forever()
+            if self._failure is not None:
+                raise self._failure
             packets = self._inbox.take(trio.current_time())
             if packets:
                 self._counts["received"] += len(packets)
                 return packets
         raise trio.ClosedResourceError("the link was closed")
+
+    async def deliver(self, take: Callable[[Sequence[bytes]], None]) -> NoReturn:
+        self._take = take
+        try:
+            await super().deliver(take)
+        finally:
+            self._take = None
 
     def source_address(self, remote: str) -> str:
         for address in self.addresses:
@@ -74,13 +92,32 @@ class MemoryLink(Link):
     def counters(self) -> dict[str, int]:
         return dict(self._counts)
 
-    def _arrives(self, packet: bytes, time: float) -> None:
+    def _expect(self, packet: bytes, time: float, now: float) -> None:
+        """A packet will come out here."""
         if self._closed:
             return
-        if len(self._inbox) >= MOST_UNDER_WAY:
+        if self._under_way + len(self._inbox) >= MOST_UNDER_WAY:
             self._counts["receive_queue_full"] += 1
             return
-        self._inbox.add(time, packet)
+        if time > now and (virtual_time := VIRTUAL_TIME.get()) is not None:
+            self._under_way += 1
+            virtual_time.happens(time, self._arrive, packet)
+        else:
+            self._inbox.add(time, packet)
+
+    def _arrive(self, packets: list[bytes]) -> None:
+        """In virtual time packets come to whoever waits for them, not to a task that wakes up."""
+        self._under_way -= len(packets)
+        if self._take is None or self._closed or self._failure:
+            for packet in packets:
+                self._inbox.add(trio.current_time(), packet)
+            return
+        self._counts["received"] += len(packets)
+        try:
+            self._take(packets)
+        except Exception as error:
+            self._failure = error
+            self._inbox.ring()
 
     def _tell(self, packet: bytes, direction: Direction, passage: Passage) -> None:
         for deed, detail in passage.deeds:

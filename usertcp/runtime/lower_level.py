@@ -82,14 +82,16 @@ class LowerLevel:
 
     async def _run(self) -> NoReturn:
         while True:
-            packets: Sequence[bytes] = ()
             with trio.CancelScope(deadline=self.endpoint.deadline) as self._wait:
-                packets = await self.link.receive()
-            now = trio.current_time()
-            for packet in packets:
-                self._arrives(packet, now)
-            self.endpoint.timeouts(now)
-            self.transmit()  # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
+                await self.link.deliver(self._take)
+            self.endpoint.timeouts(trio.current_time())
+            self.transmit()
+
+    def _take(self, packets: Sequence[bytes]) -> None:
+        now = trio.current_time()
+        for packet in packets:
+            self._arrives(packet, now)
+        self.transmit()  # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
 
     def counters(self) -> dict[str, int]:
         """What arrived and what became of it, in the link, here and in the core: name to count."""
