@@ -101,7 +101,10 @@ class TcpStream(trio.abc.HalfCloseableStream):
                 data = self._conn.receive(max_bytes, trio.current_time())
             except TcpError as error:
                 raise broken(error) from error
-            self._stack.transmit(self._conn)  # The window may have opened.
+            if self._conn.acknowledgment_owed:
+                self._stack.transmit(self._conn)  # The window has opened.
+            else:
+                self._stack.endpoint.touch(self._conn)
             return data
 
     async def aclose(self) -> None:

@@ -324,6 +324,11 @@ class Connection:
         return tcb.state not in SENDING or tcb.close_queued or tcb.memory.sendable(tcb) > 0
 
     @property
+    def acknowledgment_owed(self) -> bool:
+        """The peer is to be told something at once: `output` has a segment for it."""
+        return self.tcb.ack_now
+
+    @property
     def all_acked(self) -> bool:
         """The peer has acknowledged everything there was to send, our FIN included if we have closed."""
         return self.tcb.snd.una >= self.tcb.end

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from socket import AF_INET, AF_INET6, inet_pton
+from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
-from usertcp.ip.checksum import checksum
+from usertcp.ip.checksum import MODULUS, checksum
 from usertcp.ip.header import DONT_FRAGMENT, TCP, parse
 from usertcp.ip.icmp import parse_error
 from usertcp.tcp.segment import Flow, Segment
@@ -16,6 +17,24 @@ from usertcp.wire.verify import TCP_HEADER, verify_tcp
 _TCP = struct.Struct("!HHIIHHHH")
 _IPV4_TCP = struct.Struct("!BBHHHBBH4s4sHHIIHHHH")
 _IPV6_TCP = struct.Struct("!IHBB16s16sHHIIHHHH")
+PAIRS = 1 << 14
+"""Pairs of addresses of which both forms are remembered: packing and unpacking them would cost as much as all else."""
+
+
+@lru_cache(PAIRS)
+def packed(source: str, destination: str) -> tuple[bool, bytes, bytes, int]:
+    """Whether the addresses are of IPv6, both as octets, and the sum that checksums have of them."""
+    ipv6 = ":" in source
+    family = AF_INET6 if ipv6 else AF_INET
+    octets = inet_pton(family, source), inet_pton(family, destination)
+    return ipv6, *octets, int.from_bytes(b"".join(octets), "big") % MODULUS
+
+
+@lru_cache(PAIRS)
+def texts(source: bytes, destination: bytes) -> tuple[str, str]:
+    """Addresses in canonical form."""
+    family = AF_INET if len(source) == 4 else AF_INET6
+    return inet_ntop(family, source), inet_ntop(family, destination)
 
 
 class FastCodec:
@@ -37,19 +56,17 @@ class FastCodec:
         rest = options + seg.data
         length = TCP_HEADER + len(rest)
         offset_flags = (TCP_HEADER + len(options)) << 10 | seg.flags
-        ipv6 = ":" in flow.local
-        family = AF_INET6 if ipv6 else AF_INET
-        source, destination = inet_pton(family, flow.local), inet_pton(family, flow.remote)
-        addresses = int.from_bytes(source + destination, "big")
-        fields = flow.local_port + flow.remote_port + seg.seq + seg.ack + offset_flags + seg.wnd + seg.up
+        local, local_port, remote, remote_port = flow
+        ipv6, source, destination, addresses = packed(local, remote)
+        fields = local_port + remote_port + seg.seq + seg.ack + offset_flags + seg.wnd + seg.up
         own = checksum(rest, addresses + TCP + length + fields)
-        tcp = (flow.local_port, flow.remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, own, seg.up)
+        tcp = (local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, own, seg.up)
         ttl = self.ttl if seg.ttl is None else seg.ttl
         tos = seg.traffic_class
         if ipv6:
             return _IPV6_TCP.pack(6 << 28 | tos << 20, length, TCP, ttl, source, destination, *tcp) + rest
         total = 20 + length
-        ip = checksum(b"", (0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | TCP) + addresses)
+        ip = -((0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | TCP) + addresses) % MODULUS
         return _IPV4_TCP.pack(0x45, tos, total, 0, DONT_FRAGMENT, ttl, TCP, ip, source, destination, *tcp) + rest
 
     def decode(self, packet: bytes, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
@@ -64,7 +81,7 @@ class FastCodec:
         data = verify_tcp(packet, header, unfinished_checksum)
         source_port, destination_port, seq, ack, flags, wnd, _, up = _TCP.unpack_from(packet, header.start)
         options = read(packet[header.start + TCP_HEADER : data])
-        source, destination = header.addresses
+        source, destination = texts(header.source, header.destination)
         flow = Flow(destination, destination_port, source, source_port)
         octets = packet[data : header.end]
         return flow, Segment(seq, ack, flags & 0xFF, wnd, options, octets, up, header.traffic_class)

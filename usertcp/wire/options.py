@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import fields
+from operator import attrgetter
 
 from usertcp.errors import MalformedPacket
 from usertcp.tcp.options import NO_OPTIONS, Options
@@ -16,7 +18,10 @@ LONGEST = 40
 
 _FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II", USER_TIMEOUT: "!H"}
 _LENGTHS = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
+_TWO_NUMBERS = struct.Struct("!II")
 _ALIGNED_TIMESTAMPS = b"\x01\x01\x08\x0a"
+_others = attrgetter(*(field.name for field in fields(Options) if field.name != "timestamps"))
+_NO_OTHERS = _others(NO_OPTIONS)
 
 
 def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
@@ -57,6 +62,8 @@ def write(options: Options) -> bytes:
     """The octets of the list, padded with zeros to a multiple of four (RFC 9293, 3.1, MUST-69)."""
     if options is NO_OPTIONS:
         return b""
+    if options.timestamps and _others(options) == _NO_OTHERS:  # nearly every segment
+        return _ALIGNED_TIMESTAMPS + _TWO_NUMBERS.pack(*options.timestamps)
     octets = b""
     for kind, value in layout(options):
         if kind <= NOP:
@@ -120,7 +127,7 @@ def read(octets: bytes) -> Options:
     if not octets:
         return NO_OPTIONS
     if len(octets) == 12 and octets[:4] == _ALIGNED_TIMESTAMPS:  # Nearly every segment of a connection with timestamps.
-        return Options(timestamps=struct.unpack_from("!II", octets, 4))
+        return Options(timestamps=_TWO_NUMBERS.unpack_from(octets, 4))
     options = Options()
     unknown = []
     for kind, data in split(octets):
