@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from operator import index
 from typing import TYPE_CHECKING
 
@@ -226,8 +227,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     # Inside
 
-    def _may_send(self) -> bool:
-        return bool(self._closed) or self._conn.writable
+    def _may_send(self, octets: int = 1) -> bool:
+        return bool(self._closed) or self._conn.has_room(octets)
 
     def _may_receive(self) -> bool:
         return bool(self._closed) or self._conn.readable
@@ -244,7 +245,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
                 rest = rest[self._send(rest, urgent=urgent) :]
                 if not rest:
                     return
-                await self.changes.until(self._may_send)
+                await self.changes.until(partial(self._may_send, len(rest)))
 
     def _send(self, data: memoryview, *, urgent: bool = False) -> int:
         """SEND, in Trio's exceptions, and transmit."""

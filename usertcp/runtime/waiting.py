@@ -13,25 +13,29 @@ class Changes:
     __slots__ = ("_waits",)
 
     def __init__(self) -> None:
-        self._waits: list[tuple[Callable[[], bool], trio.Event]] = []
+        self._waits: list[tuple[Callable[[], bool], trio.lowlevel.Task]] = []
 
     def changed(self) -> None:
         """Wake the tasks whose conditions hold now."""
-        for condition, event in self._waits:
+        for wait in self._waits.copy():
+            condition, task = wait
             if condition():
-                event.set()
+                self._waits.remove(wait)
+                trio.lowlevel.reschedule(task)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until *condition* holds; it is asked at once and after each change. Always a checkpoint."""
         if condition():
             await trio.lowlevel.checkpoint()
             return
-        wait = condition, trio.Event()
-        self._waits.append(wait)
-        try:
-            await wait[1].wait()
-        finally:
+        wait = condition, trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
             self._waits.remove(wait)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._waits.append(wait)
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
 
 class OneAtATime:

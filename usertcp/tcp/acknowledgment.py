@@ -24,6 +24,8 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
         newly_acknowledged(tcb, seg, now)
     if advances or is_newest(tcb, seg):
         update_window(tcb, seg, now)
+    if not advances and not tcb.flight_size and not seg.options.sack and tcb.loss_probe.end is None:
+        return  # it comes with the peer's text, and says nothing of ours
     duplicate = not advances and is_duplicate(tcb, seg, window_before)
     tcb.counters["duplicate ACKs in"] += duplicate
     news = selective_ack.read(tcb, seg, duplicate, now)

@@ -320,8 +320,14 @@ class Connection:
     @property
     def writable(self) -> bool:
         """`send` would take at least one octet, or raise."""
+        return self.has_room(1)
+
+    def has_room(self, octets: int) -> bool:
+        """`send` would take *octets*, or so many that it is worth while to wake somebody for them: a third of the
+        buffer (as kernels do). Or it would raise."""
         tcb = self.tcb
-        return tcb.state not in SENDING or tcb.close_queued or tcb.memory.sendable(tcb) > 0
+        enough = 1 if tcb.memory.short else max(min(octets, tcb.send_buffer.limit // 3), 1)
+        return tcb.state not in SENDING or tcb.close_queued or tcb.memory.sendable(tcb) >= enough
 
     @property
     def acknowledgment_owed(self) -> bool:

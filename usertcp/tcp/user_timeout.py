@@ -48,8 +48,10 @@ def advertised(config: Config) -> int | None:
 def due(tcb: Tcb) -> int | None:
     """What the next segment without SYN is to say: the first one repeats what our SYN said, and so does the next after
     each change (3). Not beside SACK blocks, which may leave no room."""
+    if tcb.config.user_timeout_option is None or not tcb.user_timeout_owed:
+        return None
     blocks = tcb.receive_buffer.holes or tcb.duplicate is not None
-    return advertised(tcb.config) if tcb.user_timeout_owed and not blocks else None
+    return None if blocks else advertised(tcb.config)
 
 
 def take(tcb: Tcb, seg: Segment, now: float) -> None:
