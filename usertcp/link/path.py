@@ -104,16 +104,18 @@ class Path:
             return passage
         at += self.delay
         copies = 1
-        if self._happens(self.duplication):
+        if self.duplication and self._happens(self.duplication):
             passage.deeds.append(("duplicated", ""))
             copies = 2
-        if self._happens(self.reordering):
+        if self.reordering and self._happens(self.reordering):
             passage.deeds.append(("delayed", f"{self.reordering_delay:g} s"))
             at += self.reordering_delay
-        if self._happens(self.corruption):
+        if self.corruption and self._happens(self.corruption):
             passage.deeds.append(("corrupted", ""))
             packet = self._corrupted(packet, unfinished_checksum)
-        passage.arrivals.extend([(at, packet)] * copies)
+        passage.arrivals.append((at, packet))
+        if copies > 1:
+            passage.arrivals.append((at, packet))
         return passage
 
     @property

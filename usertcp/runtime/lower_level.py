@@ -54,9 +54,11 @@ class LowerLevel:
         Raises:
           SetupError: see `Link.send`.
         """
-        now = trio.current_time()
         if conn is not None:
             self.endpoint.touch(conn)
+        self._transmit(trio.current_time())
+
+    def _transmit(self, now: float) -> None:
         for flow, seg in self.endpoint.output(now):
             packet = self._codec.encode(flow, seg)
             if self._tracer is not None:
@@ -84,14 +86,15 @@ class LowerLevel:
         while True:
             with trio.CancelScope(deadline=self.endpoint.deadline) as self._wait:
                 await self.link.deliver(self._take)
-            self.endpoint.timeouts(trio.current_time())
-            self.transmit()
+            now = trio.current_time()
+            self.endpoint.timeouts(now)
+            self._transmit(now)
 
     def _take(self, packets: Sequence[bytes]) -> None:
         now = trio.current_time()
         for packet in packets:
             self._arrives(packet, now)
-        self.transmit()  # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
+        self._transmit(now)  # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
 
     def counters(self) -> dict[str, int]:
         """What arrived and what became of it, in the link, here and in the core: name to count."""
