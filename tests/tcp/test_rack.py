@@ -13,6 +13,7 @@ from tests.tcp.sacks import SACK, WIDE, at, sacks
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
 from usertcp.tcp.recovery import NO_NEWS
+from usertcp.tcp.recovery.rack import Transmissions
 from usertcp.tcp.recovery.sack import Sack
 from usertcp.tcp.segment import ACK, FIN, SYN
 from usertcp.tcp.sequence import wrap
@@ -174,6 +175,43 @@ def test_timestamps_tell_an_original_from_its_retransmission(iss: int, irs: int)
     spans(bench)
     answer(1, 2, 6)  # long after the retransmission, but by the first copy: it echoes the first time stamp
     assert bench.tcp.status(bench.now).in_fast_recovery
+
+
+@pytest.mark.rfc("8985", "6.2", "step 2")
+def test_the_timestamp_echoed_says_nothing_of_a_retransmission_that_is_sacked(iss: int, irs: int) -> None:
+    """While there is a hole before it, the last timestamp in order comes back (RFC 7323, 4.3), an old one."""
+    bench = builders.syn_sent(iss, irs, replace(CONFIG, initial_window=10 * MSS, undo=False))
+    bench.advance(RTT)
+    bench.arrives(SYN | ACK, 0, 1, options=replace(SACK, timestamps=(7, 0)), wnd=WIDE)
+    bench.take()
+    full = MSS - 12
+    bench.send(bytes(10 * full))
+    stamp = bench.take()[0].options.timestamps
+    assert stamp is not None
+
+    def answer(*segments: tuple[int, int]) -> list[tuple[int, int]]:
+        blocks = tuple((wrap(iss + 1 + left * full), wrap(iss + 1 + right * full)) for left, right in segments)
+        bench.arrives(ACK, 1, 1, wnd=WIDE, options=Options(timestamps=(8, stamp[0]), sack=blocks))
+        return spans(bench)
+
+    bench.advance(RTT)
+    first = answer((2, 10))  # the first two are lost, and sent again
+    assert first[:2] == [(1, full), (1 + full, full)]
+    bench.advance(RTT)
+    assert answer((1, 10)) == [(1, full)]  # the second of them has arrived, so the first is lost again
+    assert counted(bench, "retransmission timeouts") == 0
+
+
+def test_a_segment_sent_again_leaves_the_one_behind_it_on_the_books() -> None:
+    sent = Transmissions(0)
+    for left in (0, 1000, 2000):
+        sent.add(left, left + 1000, now=left / 1000)
+    sent.add(0, 1000, now=5.0)
+    assert [(left, right, of.time) for left, right, of in sent.of(0, 3000)] == [
+        (0, 1000, 5.0),
+        (1000, 2000, 1.0),
+        (2000, 3000, 2.0),
+    ]
 
 
 # TLP

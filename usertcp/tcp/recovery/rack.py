@@ -55,10 +55,10 @@ class Transmissions:
         self.queue.append(sent)
         first, last = bisect_left(self._lefts, left), bisect_left(self._lefts, right)
         lefts, of = [left], [sent]
-        if right < self.end and last:
+        begins = last < len(self._lefts) and self._lefts[last] == right
+        if right < self.end and last and not begins:
             lefts.append(right)
             of.append(self._of[last - 1])
-            last += last < len(self._lefts) and self._lefts[last] == right
         self._lefts[first:last] = lefts
         self._of[first:last] = of
         self.end = max(self.end, right)
@@ -119,9 +119,9 @@ class Rack:
         self.deadline = inf
         """When the oldest segment that waits for the reordering window will be lost, if nothing is heard of it."""
 
-    def delivered(self, spans: list[Span], echo: float | None, now: float) -> None:
+    def delivered(self, spans: list[Span], una: int, echo: float | None, now: float) -> None:
         """These octets have newly reached the peer (6.2, steps 1 to 3). *echo*: when the segment was sent whose
-        timestamp came back."""
+        timestamp came back. It is the last one in order (RFC 7323, 4.3): of what is beyond *una* it says nothing."""
         latest: Transmission | None = None
         for span in sorted(spans):
             for _, end, sent in self.sent.of(*span):
@@ -131,7 +131,7 @@ class Rack:
                     self.reordering_seen = True
                 if not sent.again:
                     self.min_rtt = min(self.min_rtt, now - sent.time)
-                elif (echo is not None and echo < sent.time - TICK) or now - sent.time < self.min_rtt:
+                elif (echo is not None and end <= una and echo < sent.time - TICK) or now - sent.time < self.min_rtt:
                     continue  # the acknowledgment is of an earlier transmission
                 if latest is None or sent.number > latest.number:
                     latest = sent

@@ -178,7 +178,7 @@ class Sack:
     ) -> bool:
         """Take for lost what RACK finds lost; say whether there is any."""
         rack.srtt = news.srtt if news.srtt is not None else rack.srtt
-        rack.delivered(delivered, news.echo, now)
+        rack.delivered(delivered, una, news.echo, now)
         rack.sent.forget(una)
         if news.dsack is not None:
             rack.on_dsack(una, nxt)
