@@ -88,7 +88,7 @@ def test_the_options_of_a_segment_count(iss: int, irs: int) -> None:
 
 
 def test_what_the_peer_has_sacked_is_not_sent_again(iss: int, irs: int) -> None:
-    config = replace(CONFIG, nagle=False)
+    config = replace(CONFIG, nagle=False, rack=False)
     bench = shaken(iss, irs, config, Options(mss=1000, sack_permitted=True))
     bench.send(bytes(3000) + b"small")
     bench.take()

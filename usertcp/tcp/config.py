@@ -95,8 +95,8 @@ class Config:
     # Sending
     nagle: bool = True
     """Hold back small segments while data is unacknowledged (RFC 9293, 3.7.4). False is TCP_NODELAY (MUST-17)."""
-    congestion: str | Controller = "reno"
-    """"reno" (RFC 5681), "cubic" (RFC 9438, what kernels use), "bbr" (version 1), "dctcp" (RFC 8257, only where
+    congestion: str | Controller = "cubic"
+    """"cubic" (RFC 9438, what kernels use), "reno" (RFC 5681), "bbr" (version 1), "dctcp" (RFC 8257, only where
     all queues mark early, with `ecn` on at both ends; our echo then says which segments were marked), "fixed" (the
     initial window, for ever), or a class of one's own: see `usertcp.tcp.congestion.CongestionControl`."""
     cwnd_validation: bool = True
@@ -106,9 +106,9 @@ class Config:
     the ACK clock does it, and each segment costs a timer."""
     initial_window: int | None = None
     """First congestion window, octets. None: ten segments or 14,600 octets (RFC 6928, 2)."""
-    rack: bool = False
-    """RFC 8985: find losses by time, and probe the tail of a flight. False: by counting what arrived behind a hole (RFC
-    6675), which is the default until the other has been shown against kernels. Means something with SACK only."""
+    rack: bool = True
+    """RFC 8985: find losses by time, and probe the tail of a flight, as kernels do. False: by counting what arrived
+    behind a hole (RFC 6675). Means something with SACK only."""
     prr: bool = True
     """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
     drained to the new window (RFC 6675). Means something with SACK only."""
