@@ -22,6 +22,7 @@ from usertcp.runtime.stack import Stack, open_stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 from usertcp.tcp.keepalive import KeepAlive
+from usertcp.tcp.md5 import Md5Key
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.tcp.status import Status
@@ -44,6 +45,7 @@ __all__ = [
     "KeepAlive",
     "Link",
     "MalformedPacket",
+    "Md5Key",
     "PortInUse",
     "SetupError",
     "Stack",

@@ -8,6 +8,7 @@ from typing import Literal
 
 from usertcp.tcp.congestion import CONTROLLERS, Controller
 from usertcp.tcp.keepalive import KeepAlive
+from usertcp.tcp.md5 import Md5Key
 from usertcp.tcp.user_timeout import UserTimeoutOption
 
 LARGEST_BUFFER = 1 << 30
@@ -128,6 +129,10 @@ class Config:
     """RFC 1337, 3, fix F1: a RST does not end TIME-WAIT early. False shows the hazard."""
     backlog: int = 128
     """Connections that a listener holds before they are accepted, half-open ones included."""
+
+    md5_keys: tuple[Md5Key, ...] = ()
+    """With peers that these fit, only segments that are signed count, and all of ours are (RFC 2385). A stack's, or
+    those of one connection or listener. Timestamps are offered to them only without `sack`: both leave no room."""
 
     # Addresses
     port_range: tuple[int, int] = (61000, 65535)

@@ -17,7 +17,7 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
-from usertcp.tcp import auto_tuning, icmp, keepalive, output, path_mtu, urgency, user_timeout, window
+from usertcp.tcp import auto_tuning, icmp, keepalive, md5, output, path_mtu, urgency, user_timeout, window
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.memory import Memory
@@ -198,6 +198,9 @@ class Connection:
         tcb.counters["segments in"] += 1
         if tcb.trace:
             tcb.trace(SegmentIn(now, tcb.flow, seg))
+        if (tcb.md5 or seg.options.signature) and (objection := md5.objection(tcb.md5, seg)) is not None:
+            tcb.discarded(seg, objection, now)
+            return
         seq = seg.seq if tcb.state in (State.LISTEN, State.SYN_SENT) else unwrap(seg.seq, tcb.rcv.nxt)
         ack = unwrap(seg.ack, tcb.snd.una) if seg.flags & ACK else 0
         here = Segment(seq, ack, seg.flags, seg.wnd, seg.options, seg.data, seg.up, seg.traffic_class)

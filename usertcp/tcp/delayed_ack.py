@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usertcp.tcp.segment import PSH, Segment
-from usertcp.tcp.tcb import NEVER, TIMESTAMPS_OCTETS, Tcb
+from usertcp.tcp.tcb import NEVER, Tcb
 
 
 def text_accepted(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -16,7 +16,7 @@ def text_accepted(tcb: Tcb, seg: Segment, now: float) -> None:
     Full-sized is the largest text that this peer has sent so far, for its path may be narrower than ours.
     """
     rcv = tcb.rcv
-    most = rcv.mss - (TIMESTAMPS_OCTETS if tcb.timestamps.enabled else 0)
+    most = rcv.mss - tcb.option_octets
     rcv.full = min(max(rcv.full, len(seg.data)), most)
     owed = rcv.nxt - rcv.acked
     if not tcb.config.delayed_ack or len(seg.data) < rcv.full or seg.flags & PSH or owed >= 2 * rcv.full:

@@ -11,7 +11,7 @@ from itertools import count
 from math import inf
 
 from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
-from usertcp.tcp import icmp, path_mtu, reset, time_wait
+from usertcp.tcp import icmp, md5, path_mtu, reset, time_wait
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
@@ -314,6 +314,8 @@ class Endpoint:
             listener.add(conn)
             if old is not None:
                 self._set_aside[conn] = old
+        else:
+            self.counters.update({what: n for what, n in conn.tcb.counters.items() if what.startswith("discarded")})
 
     def _decide(self, old: Connection, new: Connection, now: float) -> None:
         """The handshake of a new incarnation has ended. If its SYN was an old duplicate after all, TIME-WAIT goes on
@@ -329,11 +331,17 @@ class Endpoint:
 
     def _arrives_in_closed(self, flow: Flow, seg: Segment, now: float) -> None:
         """RFC 9293, 3.10.7.1."""
+        signer = md5.of(flow, self.config)
+        if (objection := md5.objection(signer, seg)) is not None:
+            self._ignore(flow, seg, objection, now)
+            return
         if self._tracer:
             self._tracer(SegmentIn(now, flow, seg))
         self.counters["segments for no connection"] += 1
         answer = reset.answer(seg)
         if answer is not None:
+            if signer is not None:
+                signer.sign(answer)
             self._replies.append((flow, answer))
             if self._tracer:
                 self._tracer(SegmentOut(now, flow, answer, False))

@@ -3,7 +3,7 @@ RFC 2018; RFC 3168)."""
 
 from __future__ import annotations
 
-from usertcp.tcp import ecn, path_mtu, window
+from usertcp.tcp import ecn, path_mtu, timestamps, window
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.tcb import Tcb
@@ -35,8 +35,9 @@ def take_syn(tcb: Tcb, seg: Segment, now: float) -> None:
         rcv.scale = window.scale_for(config.receive_buffer)
     ecn.take_syn(tcb, seg)
     tcb.sack_permitted = config.sack and options.sack_permitted
-    if config.timestamps and options.timestamps is not None:
+    if options.timestamps is not None and timestamps.wanted(tcb, tcb.sack_permitted):
         tcb.timestamps.enabled = True
+        tcb.option_octets = tcb.signature_octets + timestamps.OCTETS
         tcb.timestamps.recent = options.timestamps[0]
         tcb.timestamps.recent_at = now
     path_mtu.negotiated(tcb)

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+LONGEST = 40
+"""What the data offset leaves for options, octets."""
+
+
+def sack_room(others: int) -> int:
+    """How many SACK blocks fit beside options that take so many octets (RFC 2018, 3)."""
+    return max(LONGEST - others - 4, 0) // 8
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class Signature:
+    """Proves who sent a segment (RFC 2385). It is of the octets of header and text, which only a codec sees: the core
+    gives it a function that signs them, and gets those that came."""
+
+    digest: bytes
+    """16 octets. Of a segment to be sent, zeros in place of what `sign` will say."""
+    sign: Callable[[bytes, bytes], bytes] | None = field(default=None, compare=False, repr=False)
+    """Of a segment to be sent: (TCP header with options, text) to the digest. None: send `digest` as it is."""
+    header: bytes = field(default=b"", compare=False, repr=False)
+    """Of a segment that came: its TCP header with options, as octets."""
+
+    def __str__(self) -> str:
+        return "md5"
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -24,6 +49,7 @@ class Options:
     """Blocks (left edge, right edge) as 32-bit sequence numbers, the most recent first (RFC 2018, 3)."""
     user_timeout: int | None = None
     """Seconds, 1 to 32,767, or whole minutes up to as many (RFC 5482, 3.3). The reserved 0 is None."""
+    signature: Signature | None = None
     unknown: tuple[tuple[int, bytes], ...] = ()
     """(kind, data) of every other option, in their order: ignored by the core, kept for whoever looks (MUST-6)."""
 

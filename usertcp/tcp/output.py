@@ -264,9 +264,12 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
 
 
 def sent(tcb: Tcb, seg: Segment, now: float, *, retransmission: bool = False) -> Segment:
-    """Say what IP shall do with a segment that is about to leave (RFC 9293, 3.9.1.9, SHLD-22), count and show it."""
+    """Say what IP shall do with a segment that is about to leave (RFC 9293, 3.9.1.9, SHLD-22); sign, count and show
+    it."""
     seg.traffic_class |= tcb.config.dscp << 2
     seg.ttl = tcb.config.ttl
+    if tcb.md5 is not None:
+        tcb.md5.sign(seg)
     tcb.counters["segments out"] += 1
     tcb.counters["octets out"] += len(seg.data)
     if tcb.trace:
@@ -279,13 +282,13 @@ def syn_options(tcb: Tcb, now: float) -> Options:
     config = tcb.config
     first = tcb.state is State.SYN_SENT
     scaling = config.window_scaling if first else tcb.window_scaling
-    stamps = config.timestamps if first else tcb.timestamps.enabled
+    stamps = timestamps.wanted(tcb, config.sack) if first else tcb.timestamps.enabled
     return Options(
         mss=tcb.rcv.mss,
         window_scale=window.scale_for(config.receive_buffer) if scaling else None,
         sack_permitted=config.sack if first else tcb.sack_permitted,
         timestamps=(timestamps.clock(tcb, now), tcb.timestamps.recent) if stamps else None,
-        user_timeout=user_timeout.advertised(config),
+        user_timeout=user_timeout.advertised(config) if tcb.md5 is None else None,  # there may be no room for both
     )
 
 

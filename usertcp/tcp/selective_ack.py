@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from usertcp.tcp import timestamps
+from usertcp.tcp.options import sack_room
 from usertcp.tcp.recovery import News, Span
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.sequence import unwrap, wrap
 from usertcp.tcp.tcb import Tcb
-
-BLOCKS = 4
-"""As many fit into 40 octets of options, or one less beside timestamps (RFC 2018, 3)."""
 
 
 def notice(tcb: Tcb, begin: int, text: bytes) -> None:
@@ -26,11 +24,11 @@ def notice(tcb: Tcb, begin: int, text: bytes) -> None:
 
 
 def count(tcb: Tcb) -> int:
-    """How many blocks the next segment carries."""
+    """How many blocks the next segment carries: as many as fit beside what every segment carries."""
     if not tcb.sack_permitted:
         return 0
     blocks = tcb.receive_buffer.holes + (tcb.duplicate is not None)
-    return min(blocks, BLOCKS - tcb.timestamps.enabled)
+    return min(blocks, sack_room(tcb.option_octets)) if blocks else 0
 
 
 def write(tcb: Tcb) -> tuple[Span, ...]:
@@ -56,7 +54,7 @@ def read(tcb: Tcb, seg: Segment, duplicate: bool, now: float) -> News:
     if not (tcb.sack_permitted and seg.options.sack):
         return news
     snd = tcb.snd
-    spans = [(unwrap(left, snd.una), unwrap(right, snd.una)) for left, right in seg.options.sack[:BLOCKS]]
+    spans = [(unwrap(left, snd.una), unwrap(right, snd.una)) for left, right in seg.options.sack]
     spans = [(left, right) for left, right in spans if snd.iss < left < right <= snd.nxt]
     if spans and (spans[0][1] <= seg.ack or (len(spans) > 1 and within(spans[0], spans[1]))):
         dsack = spans.pop(0)

@@ -37,6 +37,8 @@ class Status:
     """Differentiated services codepoint of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
     timestamps: bool
     sack_permitted: bool
+    md5: bool
+    """All segments are signed (RFC 2385). The counters tell of those that came and were not."""
     ecn: bool
     """Negotiated (RFC 3168). The counters tell of CE and ECE that came in, and of reductions by ECE."""
     srtt: float | None
@@ -89,6 +91,7 @@ def status(tcb: Tcb, now: float) -> Status:
         rcv_dscp=rcv.dscp,
         timestamps=tcb.timestamps.enabled,
         sack_permitted=tcb.sack_permitted,
+        md5=tcb.md5 is not None,
         ecn=tcb.ecn.enabled,
         srtt=tcb.rtt.srtt,
         rttvar=tcb.rtt.rttvar,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from math import inf
 
 from usertcp.errors import TcpError
+from usertcp.tcp import md5
 from usertcp.tcp.config import Config
 from usertcp.tcp.congestion import CongestionControl, controller
 from usertcp.tcp.congestion.delivery import Deliveries
@@ -25,8 +26,6 @@ from usertcp.tcp.state import SYNCHRONIZED, TRANSITIONS, Event, State
 TOLD_OF_ABORT = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT})
 """States in which ABORT sends a RST (RFC 9293, 3.10.5): those with something that the peer would wait for in vain."""
 NEVER = inf
-TIMESTAMPS_OCTETS = 12
-"""The Timestamps option with its padding (RFC 7323, appendix A)."""
 
 
 class Discard(Exception):
@@ -235,7 +234,9 @@ class Tcb:
         "keepalive_probes",
         "last_sent",
         "loss_probe",
+        "md5",
         "memory",
+        "option_octets",
         "passive",
         "path",
         "probe_owed",
@@ -253,6 +254,7 @@ class Tcb:
         "rtt",
         "sack_permitted",
         "send_buffer",
+        "signature_octets",
         "snd",
         "state",
         "timed",
@@ -277,6 +279,9 @@ class Tcb:
     ) -> None:
         self.flow = flow
         self.config = config
+        self.md5 = md5.of(flow, config)
+        self.signature_octets = self.option_octets = md5.OCTETS if self.md5 is not None else 0
+        """What options that every segment carries take, with padding: the signature; that and timestamps."""
         self.memory = memory
         """The stack's, for all connections."""
         self.charged = 0
@@ -376,9 +381,9 @@ class Tcb:
 
     @property
     def smss(self) -> int:
-        """Octets of text in a full-sized segment (RFC 5681, 2): the effective MSS without the timestamps that each
-        one carries."""
-        return self.snd.mss - (TIMESTAMPS_OCTETS if self.timestamps.enabled else 0)
+        """Octets of text in a full-sized segment (RFC 5681, 2): the effective MSS without the options that each one
+        carries."""
+        return self.snd.mss - self.option_octets
 
     @property
     def soft_error(self) -> str | None:

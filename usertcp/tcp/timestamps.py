@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from usertcp.tcp import challenge_ack
+from usertcp.tcp.options import sack_room
 from usertcp.tcp.segment import RST, SYN, Segment
 from usertcp.tcp.sequence import HALF, MASK
 from usertcp.tcp.tcb import Discard, Tcb
 
+OCTETS = 12
+"""The option with its padding (RFC 7323, appendix A)."""
 GRANULARITY = 0.001
 """Seconds per tick of TSval."""
 VOID_AFTER = 24 * 86400.0
 """TS.Recent is not compared after so many seconds without a segment (RFC 7323, 5.5)."""
+
+
+def wanted(tcb: Tcb, sack: bool) -> bool:
+    """Are they to be offered or agreed to? Not beside a signature that leaves no room for a SACK block then: to know
+    what is missing is worth more, as Linux has it too."""
+    return tcb.config.timestamps and not (sack and not sack_room(tcb.signature_octets + OCTETS))
 
 
 def clock(tcb: Tcb, now: float) -> int:

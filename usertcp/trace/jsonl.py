@@ -58,6 +58,8 @@ class JsonLines:
             field.name: getattr(seg.options, field.name) for field in fields(seg.options) if field.name != "unknown"
         }
         present = {name: value for name, value in options.items() if value not in (None, False, ())}
+        if seg.options.signature is not None:
+            present["signature"] = str(seg.options.signature)
         if seg.options.unknown:
             present["unknown"] = [{"kind": kind, "data": data.hex()} for kind, data in seg.options.unknown]
         return {

@@ -11,7 +11,7 @@ from usertcp.ip.header import DONT_FRAGMENT, TCP, parse
 from usertcp.ip.icmp import parse_error
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import IcmpError
-from usertcp.wire.options import read, write
+from usertcp.wire.options import read, signed, write
 from usertcp.wire.verify import TCP_HEADER, verify_tcp
 
 _TCP = struct.Struct("!HHIIHHHH")
@@ -57,6 +57,9 @@ class FastCodec:
         length = TCP_HEADER + len(rest)
         offset_flags = (TCP_HEADER + len(options)) << 10 | seg.flags
         local, local_port, remote, remote_port = flow
+        if seg.options.signature is not None:
+            header = _TCP.pack(local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, 0, seg.up) + options
+            rest = write(signed(seg.options, header, seg.data)) + seg.data
         ipv6, source, destination, addresses = packed(local, remote)
         fields = local_port + remote_port + seg.seq + seg.ack + offset_flags + seg.wnd + seg.up
         own = checksum(rest, addresses + TCP + length + fields)
@@ -81,6 +84,8 @@ class FastCodec:
         data = verify_tcp(packet, header, unfinished_checksum)
         source_port, destination_port, seq, ack, flags, wnd, _, up = _TCP.unpack_from(packet, header.start)
         options = read(packet[header.start + TCP_HEADER : data])
+        if options.signature is not None:
+            options.signature.header = packet[header.start : data]
         source, destination = texts(header.source, header.destination)
         flow = Flow(destination, destination_port, source, source_port)
         octets = packet[data : header.end]

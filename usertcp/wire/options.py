@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import fields
+from dataclasses import fields, replace
 from operator import attrgetter
 
 from usertcp.errors import MalformedPacket
-from usertcp.tcp.options import NO_OPTIONS, Options
+from usertcp.tcp.options import LONGEST, NO_OPTIONS, Options, Signature
 
 END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
-USER_TIMEOUT, AUTHENTICATION = 28, 29
+MD5_SIGNATURE, USER_TIMEOUT, AUTHENTICATION = 19, 28, 29
 """Option kinds."""
-
-LONGEST = 40
-"""What the data offset leaves for options, octets."""
 
 _FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II", USER_TIMEOUT: "!H"}
 _LENGTHS = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
@@ -33,6 +30,8 @@ def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
       ValueError: more than 40 octets.
     """
     items: list[tuple[int, tuple[int, ...] | bytes]] = []
+    if options.signature is not None:
+        items += [(NOP, ()), (NOP, ()), (MD5_SIGNATURE, options.signature.digest)]
     if options.mss is not None:
         items.append((MSS, (options.mss,)))
     if options.sack_permitted:
@@ -74,6 +73,18 @@ def write(options: Options) -> bytes:
     return octets + bytes(-len(octets) % 4)
 
 
+def signed(options: Options, header: bytes, data: bytes) -> Options:
+    """The options of a segment to be sent, with the digest for its octets if there is one to be made.
+
+    Args:
+      header: TCP's, with these options; the checksum does not matter.
+    """
+    signature = options.signature
+    if signature is None or signature.sign is None:
+        return options
+    return replace(options, signature=Signature(signature.sign(header, data)))
+
+
 def split(octets: bytes) -> list[tuple[int, bytes]]:
     """Every option but NOP and End of Option List, as (kind, data), from any boundary (RFC 9293, 3.2, MUST-64).
 
@@ -113,6 +124,8 @@ def user_timeout_seconds(field: int) -> int | None:
 def _right_length(kind: int, octets: int) -> bool:
     if kind == SACK:
         return octets > 0 and octets % 8 == 0
+    if kind == MD5_SIGNATURE:
+        return octets == 16
     if kind == AUTHENTICATION:  # Not ours, but Scapy reads it, and chokes on less (RFC 5925, 2.2: length at least 4).
         return octets >= 2
     return _LENGTHS.get(kind, octets) == octets
@@ -143,6 +156,8 @@ def read(octets: bytes) -> Options:
             options.sack = tuple(struct.iter_unpack("!II", data))
         elif kind == USER_TIMEOUT:
             options.user_timeout = user_timeout_seconds(int.from_bytes(data, "big"))
+        elif kind == MD5_SIGNATURE:
+            options.signature = Signature(data)
         else:
             unknown.append((kind, data))
     options.unknown = tuple(unknown)

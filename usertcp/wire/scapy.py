@@ -19,10 +19,11 @@ from usertcp.errors import MalformedPacket
 from usertcp.ip import header as ip
 from usertcp.ip.header import Header, parse
 from usertcp.ip.icmp import FRAGMENTATION_NEEDED, UNREACHABLE, Error, parse_error
-from usertcp.tcp.options import NO_OPTIONS, Options
+from usertcp.tcp.options import NO_OPTIONS, Options, Signature
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import IcmpError
 from usertcp.wire.options import (
+    MD5_SIGNATURE,
     MSS,
     NOP,
     SACK,
@@ -31,6 +32,7 @@ from usertcp.wire.options import (
     USER_TIMEOUT,
     WINDOW_SCALE,
     layout,
+    signed,
     split,
     user_timeout_seconds,
 )
@@ -43,6 +45,7 @@ _NAMES = {
     SACK_PERMITTED: "SAckOK",
     SACK: "SAck",
     TIMESTAMPS: "Timestamp",
+    MD5_SIGNATURE: "MD5",
     USER_TIMEOUT: "UTO",
 }
 """What Scapy calls the options that we know."""
@@ -67,7 +70,7 @@ class ScapyCodec:
             network = IPv6(src=flow.local, dst=flow.remote, hlim=ttl, tc=seg.traffic_class)
         else:
             network = IP(src=flow.local, dst=flow.remote, ttl=ttl, tos=seg.traffic_class, id=0, flags="DF")
-        packet = network / TCP(
+        tcp = TCP(
             sport=flow.local_port,
             dport=flow.remote_port,
             seq=seg.seq,
@@ -77,6 +80,9 @@ class ScapyCodec:
             urgptr=seg.up,
             options=_to_scapy(seg.options),
         )
+        if seg.options.signature is not None:
+            tcp.options = _to_scapy(signed(seg.options, bytes(tcp), seg.data))
+        packet = network / tcp
         return packet / Raw(seg.data) if seg.data else packet
 
     def encode(self, flow: Flow, seg: Segment) -> bytes:
@@ -114,7 +120,7 @@ def _read_segment(packet: bytes, header: Header, data: int) -> tuple[Flow, Segme
         tcp = network[TCP]
     else:  # IP options and extension headers Scapy reads in its own way; the segment is where we found it.
         network, tcp = dissect(packet[:fixed]), TCP(packet[header.start : header.end])
-    options = _from_scapy(tcp.options, packet[header.start + TCP_HEADER : data])
+    options = _from_scapy(tcp.options, packet[header.start : data])
     flow = Flow(network.dst, tcp.dport, network.src, tcp.sport)
     # The data as it came: Scapy would read it with whatever layer is bound to the port.
     octets = packet[data : header.end]
@@ -155,9 +161,9 @@ def _value(values: tuple[int, ...]) -> Any:
     return values or b""
 
 
-def _from_scapy(items: list[tuple[str | int, Any]], octets: bytes) -> Options:
-    """Scapy's reading of a list of options that has passed our checks; kinds unknown to us as octets."""
-    unknown = tuple(item for item in split(octets) if item[0] not in _NAMES)
+def _from_scapy(items: list[tuple[str | int, Any]], header: bytes) -> Options:
+    """Scapy's reading of the options in a TCP header that has passed our checks; kinds unknown to us as octets."""
+    unknown = tuple(item for item in split(header[TCP_HEADER:]) if item[0] not in _NAMES)
     if not items:
         return NO_OPTIONS
     options = Options(unknown=unknown)
@@ -172,6 +178,8 @@ def _from_scapy(items: list[tuple[str | int, Any]], octets: bytes) -> Options:
             options.timestamps = value
         elif name == "UTO":
             options.user_timeout = user_timeout_seconds(value)
+        elif name == "MD5":
+            options.signature = Signature(value, header=header)
         elif name == "SAck":
             options.sack = tuple(zip(value[::2], value[1::2], strict=True))
     return options
