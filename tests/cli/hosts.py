@@ -19,6 +19,7 @@ from usertcp.lab.peer import Handler, Peer, discard, echo, http
 
 BANNER = b"SSH-2.0-like\r\n"
 BLACK_HOLE = "192.0.2.99"
+MD5_KEY = b"shared on port 179"
 
 
 async def banner(stream: trio.SocketStream) -> None:
@@ -52,6 +53,7 @@ async def serve(peer: Peer, hosts: list[str]) -> None:
         for port, handler in SERVICES.items():
             for host in hosts:
                 await nursery.start(partial(peer.serve, handler, port, host=host))
+        await nursery.start(partial(peer.serve, echo, 179, md5_key=MD5_KEY))
         print(peer.namespace.fileno(), flush=True)
         await trio.to_thread.run_sync(sys.stdin.read)
         nursery.cancel_scope.cancel()

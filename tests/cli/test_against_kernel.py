@@ -15,7 +15,7 @@ from scapy.layers.inet import TCP
 from scapy.utils import rdpcap
 
 from tests.cli.conftest import Hosts
-from tests.cli.hosts import BANNER, BLACK_HOLE
+from tests.cli.hosts import BANNER, BLACK_HOLE, MD5_KEY
 from usertcp.lab.cable import PEER
 
 pytestmark = pytest.mark.lab
@@ -174,6 +174,17 @@ def test_connect_reports_what_tcp_says(hosts: Hosts) -> None:
 def test_connect_joins_a_command(hosts: Hosts) -> None:
     run = hosts.run("connect", PEER.address, "7", "--exec", "echo to you; exec >&-; cat >&2")
     assert (run.returncode, run.stderr) == (0, b"to you\n")
+
+
+def test_connect_signs_with_the_key_in_a_file(hosts: Hosts, tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_bytes(MD5_KEY + b"\n")
+    wrong.write_bytes(b"another")
+    run = hosts.run("connect", PEER.address, "179", "--md5-key", str(right), stdin=b"signed")
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"signed", b"")
+    run = hosts.run("handshake", PEER.address, "179", "--md5-key", str(wrong), "--timeout", "0.5")
+    assert run.returncode == 1
+    assert b"timed out" in run.stderr
 
 
 @contextmanager

@@ -62,6 +62,7 @@ def test_version() -> None:
         ["handshake", "192.0.2.1", "80", "--msl", "0"],
         ["handshake", "192.0.2.1", "80", "--send", "@/there/is/no/such/file"],
         ["listen", "80", "--echo", "--discard"],
+        ["listen", "80", "--md5-key", "/dev/null"],
         ["lab", "run"],
         ["states", "--svg"],
     ],

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from usertcp.cli.options import Behind, Seconds, View, behind_options, family_options, port_number, view_options
+from usertcp.cli.options import (
+    Behind,
+    Seconds,
+    View,
+    behind_options,
+    family_options,
+    md5_key_option,
+    port_number,
+    view_options,
+)
+from usertcp.tcp.md5 import Md5Key
 
 
 @click.command("connect")
@@ -13,8 +23,18 @@ from usertcp.cli.options import Behind, Seconds, View, behind_options, family_op
 @behind_options
 @click.option("--timeout", type=Seconds(), metavar="SECONDS", help="Give up after so long.")
 @family_options
+@md5_key_option
 @view_options
-def command(host: str, port: int, behind: Behind, verbose: bool, timeout: float | None, family: int, view: View) -> int:
+def command(
+    host: str,
+    port: int,
+    behind: Behind,
+    verbose: bool,
+    timeout: float | None,
+    family: int,
+    md5_keys: tuple[Md5Key, ...],
+    view: View,
+) -> int:
     """Connect standard input and output to HOST.
 
     The end of input closes our direction; the command ends when the server has closed the other one too.
@@ -27,5 +47,8 @@ def command(host: str, port: int, behind: Behind, verbose: bool, timeout: float 
     """
     from usertcp.cli.netcat import connect
     from usertcp.cli.run import run
+    from usertcp.tcp.config import Config
 
-    return run(lambda: connect(host, port, family, behind, verbose, timeout, view))
+    return run(
+        lambda: connect(host, port, family, behind, verbose, Config(user_timeout=timeout, md5_keys=md5_keys), view)
+    )

@@ -64,10 +64,9 @@ class Exchange:
         return OUTCOMES.get(type(self.error), "failed") if self.error else "closed"
 
 
-async def handshake(host: str, port: int, family: int, exchange: Exchange, view: View, msl: float) -> int:
+async def handshake(host: str, port: int, family: int, exchange: Exchange, view: View, config: Config) -> int:
     """The whole command. Returns the exit status."""
     addresses = await resolve(host, port, family)
-    config = Config(msl=msl, user_timeout=exchange.timeout)
     screen = Screen(view, sys.stdout)
     outcome = "failed"
     try:

@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 import click
 
-from usertcp.cli.options import Seconds, View, escaped, family_options, port_number, view_options
+from usertcp.cli.options import Seconds, View, escaped, family_options, md5_key_option, port_number, view_options
+from usertcp.tcp.md5 import Md5Key
 
 
 @click.command("handshake")
@@ -33,6 +34,7 @@ from usertcp.cli.options import Seconds, View, escaped, family_options, port_num
     help="Give up when nothing moves for so long: no answer, no data, no close.",
 )
 @family_options
+@md5_key_option
 @view_options
 def command(
     host: str,
@@ -43,6 +45,7 @@ def command(
     no_wait: bool,
     timeout: float,
     family: int,
+    md5_keys: tuple[Md5Key, ...],
     view: View,
 ) -> int:
     """Open a connection to HOST, exchange data, close it, and draw every segment.
@@ -57,9 +60,11 @@ def command(
     """
     from usertcp.cli.exchange import Exchange, handshake
     from usertcp.cli.run import run
+    from usertcp.tcp.config import Config
 
     exchange = Exchange(_to_send(send), output, timeout=timeout, wait=not no_wait)
-    return run(lambda: handshake(host, port, family, exchange, view, msl))
+    config = Config(msl=msl, user_timeout=timeout, md5_keys=md5_keys)
+    return run(lambda: handshake(host, port, family, exchange, view, config))
 
 
 def _to_send(what: str | None) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from usertcp.cli.options import Behind, View, behind_options, port_number, view_options
+from usertcp.cli.options import Behind, View, behind_options, md5_key_option, port_number, view_options
+from usertcp.tcp.md5 import Md5Key
 
 
 @click.command("listen")
@@ -12,8 +13,17 @@ from usertcp.cli.options import Behind, View, behind_options, port_number, view_
 @click.option("--host", metavar="ADDRESS", help="Accept connections to this local address only.")
 @click.option("-k", "--keep-open", is_flag=True, help="Go on after the first connection, until Ctrl-C.")
 @behind_options
+@md5_key_option
 @view_options
-def command(port: int, host: str | None, keep_open: bool, behind: Behind, verbose: bool, view: View) -> int:
+def command(
+    port: int,
+    host: str | None,
+    keep_open: bool,
+    behind: Behind,
+    verbose: bool,
+    md5_keys: tuple[Md5Key, ...],
+    view: View,
+) -> int:
     """Accept a connection to PORT and join it to standard input and output.
 
     With --keep-open, --echo, --discard and --exec serve many at once, standard input and output one after the other.
@@ -26,5 +36,6 @@ def command(port: int, host: str | None, keep_open: bool, behind: Behind, verbos
     """
     from usertcp.cli.netcat import listen
     from usertcp.cli.run import run
+    from usertcp.tcp.config import Config
 
-    return run(lambda: listen(port, host, keep_open, behind, verbose, view))
+    return run(lambda: listen(port, host, keep_open, behind, verbose, Config(md5_keys=md5_keys), view))

@@ -17,26 +17,22 @@ from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 
 
-async def connect(
-    host: str, port: int, family: int, behind: Behind, verbose: bool, patience: float | None, view: View
-) -> int:
-    """The whole command. Returns the exit status.
-
-    Args:
-      patience: the user timeout, seconds.
-    """
+async def connect(host: str, port: int, family: int, behind: Behind, verbose: bool, config: Config, view: View) -> int:
+    """The whole command. Returns the exit status."""
     addresses = await resolve(host, port, family)
     screen = _screen(verbose, view)
-    async with screen.open(), open_stack(config=Config(user_timeout=patience), tracer=screen.tracer) as stack:
+    async with screen.open(), open_stack(config=config, tracer=screen.tracer) as stack:
         stream = await first_that_answers(stack, addresses, port)
         await _serve(stream, behind)
     return 0
 
 
-async def listen(port: int, host: str | None, keep_open: bool, behind: Behind, verbose: bool, view: View) -> int:
+async def listen(
+    port: int, host: str | None, keep_open: bool, behind: Behind, verbose: bool, config: Config, view: View
+) -> int:
     """The whole command. Returns the exit status, which with *keep_open* only a signal brings about."""
     screen = _screen(verbose, view)
-    async with screen.open(), open_stack(tracer=screen.tracer) as stack:
+    async with screen.open(), open_stack(config=config, tracer=screen.tracer) as stack:
         listener = await stack.open_tcp_listener(port, host)
         complain(f"listening on {host or 'every address'}, port {port}")
         if not keep_open:

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from math import isfinite
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
+
+from usertcp.tcp.md5 import Md5Key
 
 Command = Callable[..., Any]
 
@@ -48,6 +50,30 @@ def view_options(command: Command) -> Command:
     @wraps(command)
     def wrapped(absolute: bool, explain: bool, json: bool, pcap: str | None, **rest: Any) -> Any:
         return command(view=View(absolute, explain, json, pcap), **rest)
+
+    return wrapped
+
+
+def md5_key_option(command: Command) -> Command:
+    """--md5-key: the command gets one argument, `md5_keys`, for `Config`. In a file, since everybody can read a command
+    line."""
+
+    @click.option(
+        "--md5-key",
+        type=click.File("rb"),
+        metavar="FILE",
+        help="Sign every segment with the key in this file, and take none that is not (TCP-MD5, RFC 2385).",
+    )
+    @wraps(command)
+    def wrapped(md5_key: BinaryIO | None, **rest: Any) -> Any:
+        if md5_key is None:
+            return command(md5_keys=(), **rest)
+        key = md5_key.read().rstrip(b"\r\n")
+        try:
+            keys = tuple(Md5Key(anybody, key) for anybody in ("0.0.0.0/0", "::/0"))
+        except ValueError as error:
+            raise click.BadParameter(f"{md5_key.name}: {error}", param_hint="--md5-key") from None
+        return command(md5_keys=keys, **rest)
 
     return wrapped
 

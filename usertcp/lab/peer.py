@@ -13,6 +13,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import trio
 from pyroute2 import IPRoute
@@ -24,6 +25,9 @@ from usertcp.tcp.segment import Flow
 
 RT_SCOPE_LINK = 253
 IP_MTU_DISCOVER, IP_PMTUDISC_OMIT = 10, 5
+TCP_MD5SIG_EXT, TCP_MD5SIG_FLAG_PREFIX = 32, 1
+MD5_SIGNATURE_OPTION = struct.Struct("=128sBBHi80s")
+"""tcp_md5sig: address, flags, prefix length, length of the key, interface, key."""
 
 Handler = Callable[[trio.SocketStream], Awaitable[object]]
 """Serves one connection, and closes it if that is to be done gracefully: what it leaves open is reset."""
@@ -72,6 +76,17 @@ class Peer:
         """Set a kernel parameter of the peer: `peer.sysctl("net.ipv4.tcp_sack", 0)`."""
         self.namespace.sysctl(name, value)
 
+    def counter(self, name: str) -> int:
+        """What the peer's kernel has counted under a name of `nstat`: `peer.counter("TcpExtTCPMD5Failure")`."""
+        with self.namespace.inside():
+            lines = Path("/proc/thread-self/net/netstat").read_text().splitlines()
+        for names, values in zip(lines[::2], lines[1::2], strict=True):
+            group, *rest = names.split()
+            counts = dict(zip((group[:-1] + each for each in rest), values.split()[1:], strict=True))
+            if name in counts:
+                return int(counts[name])
+        raise KeyError(name)
+
     def fragment(self, mtu: int) -> None:
         """Let no packet above *mtu* octets onto the cable, and do not tell TCP: its IPv4 segments go in fragments.
 
@@ -83,14 +98,17 @@ class Peer:
             ipr.link("set", index=index, mtu=mtu)
         self._path_mtu_discovery = IP_PMTUDISC_OMIT
 
-    def listen(self, port: int, *, host: str | None = None, receive_buffer: int | None = None) -> trio.SocketListener:
+    def listen(
+        self, port: int, *, host: str | None = None, receive_buffer: int | None = None, md5_key: bytes | None = None
+    ) -> trio.SocketListener:
         """Have the kernel listen.
 
         Args:
           receive_buffer: octets (SO_RCVBUF) for each connection; the kernel doubles it and keeps part of it for
             itself. None: it chooses.
+          md5_key: what it shares with us (RFC 2385).
         """
-        sock = self._socket(host or self.address, port, receive_buffer)
+        sock = self._socket(host or self.address, port, receive_buffer, md5_key)
         sock.listen()
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         self._listeners.append(listener)
@@ -103,20 +121,27 @@ class Peer:
         return stream
 
     async def connect(
-        self, port: int, *, host: str | None = None, local_port: int = 0, receive_buffer: int | None = None
+        self,
+        port: int,
+        *,
+        host: str | None = None,
+        local_port: int = 0,
+        receive_buffer: int | None = None,
+        md5_key: bytes | None = None,
     ) -> trio.SocketStream:
         """Have the kernel call us.
 
         Args:
           host: our address that it calls.
           local_port: where it calls from. 0: it chooses.
+          md5_key: what it shares with us (RFC 2385).
 
         Raises:
           OSError: what the kernel says when it fails.
         """
         host = host or cable.OURS.address
         sock = trio.socket.from_stdlib_socket(
-            self._socket(self.address6 if ":" in host else self.address, local_port, receive_buffer)
+            self._socket(self.address6 if ":" in host else self.address, local_port, receive_buffer, md5_key)
         )
         try:
             await sock.connect((host, port))
@@ -133,11 +158,12 @@ class Peer:
         port: int,
         *,
         host: str | None = None,
+        md5_key: bytes | None = None,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serve connections until cancelled: `await nursery.start(peer.serve, echo, 7)`. *task_status* tells when
         the kernel listens."""
-        listener = self.listen(port, host=host)
+        listener = self.listen(port, host=host, md5_key=md5_key)
         task_status.started()
         async with trio.open_nursery() as nursery:
             while True:
@@ -159,7 +185,7 @@ class Peer:
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             stream.socket.close()
 
-    def _socket(self, host: str, port: int, receive_buffer: int | None) -> socket.socket:
+    def _socket(self, host: str, port: int, receive_buffer: int | None, md5_key: bytes | None) -> socket.socket:
         with self.namespace.inside():
             sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -167,6 +193,8 @@ class Peer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if self._path_mtu_discovery is not None:
             sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, self._path_mtu_discovery)
+        if md5_key is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG_EXT, md5_signature_option(sock.family, md5_key))
         sock.bind((host, port))
         sock.setblocking(False)
         return sock
@@ -179,6 +207,11 @@ class Peer:
             self.reset(stream)
         self._listeners.clear()
         self._streams.clear()
+
+
+def md5_signature_option(family: int, key: bytes) -> bytes:
+    """What a kernel's socket is told for a key that it shares with every peer."""
+    return MD5_SIGNATURE_OPTION.pack(struct.pack("=H", family), TCP_MD5SIG_FLAG_PREFIX, 0, len(key), 0, key)
 
 
 async def echo(stream: trio.SocketStream) -> None:

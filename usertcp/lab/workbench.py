@@ -89,9 +89,9 @@ class Lab:
         host = host or self.peer.address
         return await self.stack.open_tcp_stream(host, port, local_port=local_port, config=config)
 
-    async def listen(self, port: int) -> TcpListener:
+    async def listen(self, port: int, *, config: Config | None = None) -> TcpListener:
         """Let the peer call us."""
-        return await self.stack.open_tcp_listener(port)
+        return await self.stack.open_tcp_listener(port, config=config)
 
     async def serve(self, handler: Handler, port: int, *, host: str | None = None) -> None:
         """Let the peer serve a port from now on: `await lab.serve(echo, 7)`."""

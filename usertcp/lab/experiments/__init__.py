@@ -30,6 +30,7 @@ ORDER = (
     "pmtu",
     "pmtu-blackhole",
     "fragments",
+    "md5",
     "no-suppression",
     "ipv6",
 )
