@@ -91,7 +91,7 @@ def test_congestion_avoidance_adds_a_segment_per_window(iss: int, irs: int) -> N
 @pytest.mark.rfc("5681", "3.1", "loss window")
 @pytest.mark.rfc("9293", "3.8.2", "MUST-19")
 def test_after_a_timeout_it_starts_with_one_segment_toward_half(iss: int, irs: int) -> None:
-    bench = shaken(iss, irs, wnd=WIDE)
+    bench = shaken(iss, irs, replace(CONFIG, frto=False), wnd=WIDE)
     bench.send(bytes(50_000))
     bench.take()
     bench.advance(1.1)

@@ -8,15 +8,16 @@ import pytest
 
 from tests.tcp.builders import CONFIG, MSS, Bench, established, syn_sent
 from tests.tcp.pairs import spans
+from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, SYN
 
 WINDOW = 60_000
 
 
-def in_flight(iss: int, irs: int, segments: int) -> Bench:
+def in_flight(iss: int, irs: int, segments: int, config: Config = CONFIG) -> Bench:
     """So many full segments are sent, and nothing is acknowledged."""
-    bench = established(iss, irs, replace(CONFIG, initial_window=segments * MSS))
+    bench = established(iss, irs, replace(config, initial_window=segments * MSS))
     bench.arrives(ACK, 1, 1, wnd=WINDOW)
     bench.send(bytes(40 * MSS))
     assert spans(bench) == [(1 + n * MSS, MSS) for n in range(segments)]
@@ -69,7 +70,7 @@ def test_what_limited_transmit_sent_does_not_count_when_the_window_is_halved(iss
 
 @pytest.mark.rfc("3042", "2")
 def test_after_a_timeout_duplicate_acks_let_nothing_new_out(iss: int, irs: int) -> None:
-    bench = in_flight(iss, irs, 4)
+    bench = in_flight(iss, irs, 4, replace(CONFIG, frto=False))
     bench.advance(1.1)
     bench.arrives(ACK, 1, 1 + 3 * MSS, wnd=WINDOW)
     bench.take()

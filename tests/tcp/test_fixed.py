@@ -36,7 +36,7 @@ def test_a_fixed_window_stays_whatever_happens() -> None:
 
 
 def test_so_many_octets_are_in_flight_before_and_after_a_timeout(iss: int, irs: int) -> None:
-    bench = shaken(iss, irs, replace(CONFIG, congestion="fixed", initial_window=3 * MSS))
+    bench = shaken(iss, irs, replace(CONFIG, congestion="fixed", initial_window=3 * MSS, frto=False))
     bench.send(bytes(20 * MSS))
     assert len(spans(bench)) == 3
     bench.advance(1.1)

@@ -31,6 +31,7 @@ def acknowledge(tcb: Tcb, seg: Segment, now: float) -> None:
     news = selective_ack.read(tcb, seg, duplicate, now)
     undo.check(tcb, seg, news, una_before, now)
     loss_detection.look(tcb, news, now)
+    undo.judge_timeout(tcb, seg, news, una_before, now)
     arrived(tcb, now)
     loss_detection.take_probe_answer(tcb, news, seg.ack, now)
     if advances:

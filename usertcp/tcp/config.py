@@ -115,6 +115,9 @@ class Config:
     drained to the new window (RFC 6675). Means something with SACK only."""
     undo: bool = True
     """RFC 3522 and 4015: give the congestion window back when timestamps or DSACKs show that nothing was lost."""
+    frto: bool = True
+    """RFC 5682: after a retransmission timeout try new segments, before everything is sent again, to find out whether
+    it was spurious. The congestion window is given back if `undo` is on."""
 
     # What IP is asked for
     dscp: int = 0

@@ -47,6 +47,8 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         if tcb.loss_probe.owed:
             probe_tail(tcb, now, out)
         before = tcb.snd.nxt
+        if tcb.frto is not None and tcb.frto.advanced and tcb.snd.nxt == tcb.frto.recover:
+            go_forward(tcb, now, out)
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
         rescue(tcb, now, out)
@@ -77,12 +79,27 @@ def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
     while (lost := recovery.next_lost(snd.nxt)) is not None:
         syn = lost[0] == snd.iss
         limit = snd.iss + 1 if syn else resend_limit(tcb, lost[1])
+        if tcb.frto is not None and tcb.frto.resent is not None:
+            return
         if lost[0] >= limit or not (syn or recovery.may_resend(tcb.congestion.cwnd, tcb.flight_size)):
             return
         if pacing.must_wait(tcb, now):
             return
         tcb.counters["segments retransmitted"] += 1
         out.append(segment_at(tcb, lost[0], limit, now))
+        if tcb.frto is not None:
+            tcb.frto.resent = lost[0] + out[-1].len
+
+
+def go_forward(tcb: Tcb, now: float, out: list[Segment]) -> None:
+    """F-RTO's two new segments, in place of lost ones, and whatever Nagle says. If there is none to send, or the peer
+    would not take it, recovery goes on as usual (RFC 5682, 2.1, step 2b)."""
+    snd, before = tcb.snd, tcb.snd.nxt
+    for _ in range(2):
+        if 0 < min(tcb.end - snd.nxt, full_size(tcb)) <= window.usable(tcb):
+            out.append(segment_at(tcb, snd.nxt, snd.una + snd.wnd, now))
+    if snd.nxt == before:
+        tcb.frto = None
 
 
 def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
@@ -90,7 +107,7 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
     snd = tcb.snd
     if snd.nxt == snd.iss:
         out.append(segment_at(tcb, snd.iss, snd.iss + 1, now))
-    if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED) or tcb.recovery.lost_octets:
+    if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED) or tcb.recovery.lost_octets or tcb.frto is not None:
         return
     restart_after_idle(tcb, now)
     while snd.nxt < tcb.end:

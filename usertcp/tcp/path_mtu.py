@@ -162,6 +162,7 @@ def heed(tcb: Tcb, size: int, now: float) -> None:
     window stays (RFC 1191, 6.4; RFC 8201, 5.4)."""
     lower(tcb, size, "a router asks for it", now)
     tcb.recovery.resend(tcb.snd.una, tcb.snd.nxt)
+    tcb.frto = None
     tcb.timers.retransmit = inf
 
 

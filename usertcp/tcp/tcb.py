@@ -16,6 +16,7 @@ from usertcp.tcp.memory import Memory
 from usertcp.tcp.path_mtu import PathMtu
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
+from usertcp.tcp.recovery.frto import ForwardRecovery
 from usertcp.tcp.recovery.new_reno import NewReno
 from usertcp.tcp.recovery.reduction import Reduction
 from usertcp.tcp.recovery.rtt import RttEstimator
@@ -228,6 +229,7 @@ class Tcb:
         "ecn",
         "error",
         "flow",
+        "frto",
         "held",
         "icmp_error",
         "keepalive_owed",
@@ -331,6 +333,8 @@ class Tcb:
         self.ecn = EcnState()
         self.reduction: Reduction | None = None
         """The last reduction of the congestion window, while it may still turn out to have been wrong."""
+        self.frto: ForwardRecovery | None = None
+        """The last retransmission timeout, while it may still turn out to have been spurious."""
         self.dsack_seen = False
         """The peer has reported a duplicate, so it does when there is one (RFC 2883)."""
         self.last_sent = -inf

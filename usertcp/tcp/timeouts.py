@@ -40,6 +40,7 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     tcb.timed = None
     if tcb.syn_acked:
         undo.remember(tcb, timeout=True)
+        undo.doubt(tcb)
         tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
         tcb.congestion_changed("timeout", now)
         if tcb.ecn.enabled:

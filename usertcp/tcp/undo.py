@@ -1,4 +1,5 @@
-"""Losses that were none: noticed by timestamps (Eifel, RFC 3522) or by DSACKs (RFC 2883, 5), and taken back (RFC 4015).
+"""Losses that were none: noticed by timestamps (Eifel, RFC 3522), by DSACKs (RFC 2883, 5) or by F-RTO (RFC 5682), and
+taken back (RFC 4015).
 
 A delay spike or reordering makes a timer expire, or segments look lost, that arrive after all. The congestion window
 was then reduced for nothing, and what would still be sent again would be so for nothing too.
@@ -8,16 +9,18 @@ from __future__ import annotations
 
 from usertcp.tcp import timestamps
 from usertcp.tcp.recovery import News
+from usertcp.tcp.recovery.frto import ForwardRecovery
 from usertcp.tcp.recovery.reduction import Reduction
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.tcb import Tcb
 
 
 def remember(tcb: Tcb, *, timeout: bool) -> None:
-    """The congestion window is about to be reduced. A second time within one recovery there is no way back."""
-    if not tcb.config.undo:
+    """The congestion window is about to be reduced. What was noted at the first timeout of a segment stands after the
+    second one (RFC 4015, 3.1). From a timeout within fast recovery there is no way back."""
+    if not tcb.config.undo or (timeout and tcb.retransmissions > 1):
         return
-    again = timeout and (tcb.recovery.fast or tcb.retransmissions > 1)
+    again = timeout and tcb.recovery.fast
     cwnd, ssthresh = tcb.congestion.cwnd, tcb.congestion.ssthresh
     rtt = (tcb.rtt.srtt, tcb.rtt.rttvar)
     tcb.reduction = None if again else Reduction(timeout, cwnd, ssthresh, tcb.flight_size, rtt)
@@ -41,8 +44,6 @@ def check(tcb: Tcb, seg: Segment, news: News, before: int, now: float) -> None:
     if reduction is None or not reduction.end:
         return
     if eifel(tcb, reduction, seg, news) or every_copy_was_one_too_many(reduction, news):
-        tcb.counters["losses that were none"] += 1
-        tcb.reduction = None
         take_back(tcb, reduction, tcb.snd.una - before, now)
     elif tcb.snd.una > reduction.end:
         tcb.reduction = None
@@ -71,7 +72,47 @@ def every_copy_was_one_too_many(reduction: Reduction, news: News) -> bool:
     return not reduction.resent and not reduction.twice
 
 
-def take_back(tcb: Tcb, reduction: Reduction, acked: int, now: float) -> None:
+def doubt(tcb: Tcb) -> None:
+    """The retransmission timer has expired: begin F-RTO, unless a loss was being repaired when it first did (RFC 5682,
+    2.1 and 3.1, step 1)."""
+    una, recovery = tcb.snd.una, tcb.recovery
+    repairing = recovery.fast or una < recovery.recover
+    again = tcb.frto is not None and not tcb.frto.advanced
+    tcb.frto = None
+    if tcb.config.frto and (again or not repairing):
+        tcb.frto = ForwardRecovery(una, tcb.snd.nxt, sack=tcb.sack_permitted)
+
+
+def judge_timeout(tcb: Tcb, seg: Segment, news: News, before: int, now: float) -> None:
+    """An acknowledgment after a timeout; SND.UNA was at *before*: what does F-RTO say of it (RFC 5682, 2.1 and 3.1,
+    steps 2 and 3)?"""
+    frto = tcb.frto
+    if frto is None:
+        return
+    una = tcb.snd.una
+    highest = max([una, *(right for _, right in news.blocks)])
+    second = frto.advanced
+    spurious = frto.on_ack(una, highest, una + tcb.recovery.sacked_octets, duplicate=news.duplicate)
+    if spurious:
+        take_back(tcb, tcb.reduction, una - before, now)
+    elif spurious is not None:
+        tcb.frto = None
+        if second and tcb.congestion.cwnd < 3 * tcb.smss:  # two round trips of slow start would have made it that
+            tcb.congestion.cwnd = 3 * tcb.smss
+            tcb.congestion_changed("ack", now)
+
+
+def take_back(tcb: Tcb, reduction: Reduction | None, acked: int, now: float) -> None:
+    """Nothing more is sent again, and the congestion window is restored, if it may be."""
+    tcb.counters["losses that were none"] += 1
+    tcb.reduction = tcb.frto = None
+    if reduction is not None:
+        restore(tcb, reduction, acked)
+    tcb.recovery.on_spurious(tcb.snd.una)
+    tcb.congestion_changed("undone", now)
+
+
+def restore(tcb: Tcb, reduction: Reduction, acked: int) -> None:
     """Restore the congestion window, without a burst after a timeout (RFC 4015, 3.1, steps 8 to 11). A controller that
     had not reduced it gets nothing back."""
     congestion = tcb.congestion
@@ -84,5 +125,3 @@ def take_back(tcb: Tcb, reduction: Reduction, acked: int, now: float) -> None:
     elif congestion.cwnd < reduction.cwnd:
         congestion.cwnd = reduction.cwnd
         congestion.ssthresh = max(congestion.ssthresh, reduction.ssthresh)
-    tcb.recovery.on_spurious(tcb.snd.una)
-    tcb.congestion_changed("undone", now)

@@ -18,6 +18,9 @@ class LossRecovery(Protocol):
     fast: bool
     """In fast recovery: a loss was found without the retransmission timer, and the congestion window was reduced."""
 
+    recover: int
+    """No new fast recovery begins before this is acknowledged: what was in flight at the last loss lies before it."""
+
     @property
     def deadline(self) -> float:
         """When `detect_loss` wants to be called even without an ACK; infinity if not."""

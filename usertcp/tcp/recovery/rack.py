@@ -149,9 +149,10 @@ class Rack:
             self.reo_wnd_persist = PERSIST
 
     def on_spurious(self) -> None:
-        """What was given up has come. It may have been sent again, so that `delivered` did not see it: from now on
-        segments are waited for."""
+        """What was given up has come. It may have been sent again, so that `delivered` did not see it, or took the one
+        for the other: from now on segments are waited for."""
         self.reordering_seen = True
+        self.latest = 0
         self.sent.wait_for_all()
 
     def on_recovered(self) -> None:
