@@ -19,6 +19,7 @@ ORDER = (
     "data-loss",
     "sack",
     "rack-tail-loss",
+    "spurious-rto",
     "reordering",
     "ecn",
     "zero-window",
