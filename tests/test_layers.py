@@ -16,6 +16,7 @@ PARTS = {path.stem for path in PACKAGE.iterdir()}
 MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "tcp": (set(), set()),
+    "aes": ({"tcp"}, {"cryptography"}),
     "ip": (set(), set()),
     "wire": ({"tcp", "ip"}, set()),
     "wire/scapy.py": ({"tcp", "ip"}, {"scapy"}),

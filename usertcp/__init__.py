@@ -20,6 +20,7 @@ from usertcp.runtime.default import open_tcp_stream, serve_tcp
 from usertcp.runtime.listener import TcpListener
 from usertcp.runtime.stack import Stack, open_stack
 from usertcp.runtime.stream import TcpStream
+from usertcp.tcp.ao import MasterKey
 from usertcp.tcp.config import Config
 from usertcp.tcp.keepalive import KeepAlive
 from usertcp.tcp.md5 import Md5Key
@@ -45,6 +46,7 @@ __all__ = [
     "KeepAlive",
     "Link",
     "MalformedPacket",
+    "MasterKey",
     "Md5Key",
     "PortInUse",
     "SetupError",

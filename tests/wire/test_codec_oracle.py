@@ -14,7 +14,7 @@ from scapy.packet import Raw
 from usertcp.errors import MalformedPacket
 from usertcp.ip.checksum import checksum, pseudo_header
 from usertcp.ip.icmp import build_error
-from usertcp.tcp.options import Options
+from usertcp.tcp.options import Options, Signature
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import ports
 from usertcp.wire.fast import FastCodec
@@ -23,6 +23,7 @@ from usertcp.wire.scapy import ScapyCodec
 SCAPY, FAST = ScapyCodec(), FastCodec()
 
 port = st.integers(0, 2**16 - 1)
+octet = st.integers(0, 255)
 word = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 2**31, 2**32 - 1])
 addresses = st.tuples(st.ip_addresses(v=4), st.ip_addresses(v=4)) | st.tuples(
     st.ip_addresses(v=6), st.ip_addresses(v=6)
@@ -37,20 +38,29 @@ def flows(draw: st.DrawFn) -> Flow:
 
 
 unknown = st.lists(
-    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 28, 29)), st.binary(max_size=6)), max_size=2
+    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 19, 28, 29)), st.binary(max_size=6)), max_size=2
 ).map(tuple)
-options = st.builds(
-    Options,
-    mss=st.none() | port,
-    window_scale=st.none() | st.integers(0, 255),
-    sack_permitted=st.booleans(),
-    timestamps=st.none() | st.tuples(word, word),
-    user_timeout=st.none() | st.integers(1, 32767) | st.integers(547, 32767).map(lambda minutes: minutes * 60),
-    unknown=unknown,
-) | st.builds(
-    Options,
-    timestamps=st.none() | st.tuples(word, word),
-    sack=st.lists(st.tuples(word, word), max_size=3).map(tuple),
+options = (
+    st.builds(
+        Options,
+        mss=st.none() | port,
+        window_scale=st.none() | st.integers(0, 255),
+        sack_permitted=st.booleans(),
+        timestamps=st.none() | st.tuples(word, word),
+        user_timeout=st.none() | st.integers(1, 32767) | st.integers(547, 32767).map(lambda minutes: minutes * 60),
+        unknown=unknown,
+    )
+    | st.builds(
+        Options,
+        timestamps=st.none() | st.tuples(word, word),
+        sack=st.lists(st.tuples(word, word), max_size=3).map(tuple),
+    )
+    | st.builds(
+        Options,
+        timestamps=st.none() | st.tuples(word, word),
+        signature=st.builds(Signature, st.binary(min_size=16, max_size=16))
+        | st.builds(Signature, st.binary(max_size=20), st.tuples(octet, octet)),
+    )
 )
 segments = st.builds(
     Segment,

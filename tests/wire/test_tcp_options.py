@@ -80,8 +80,8 @@ def test_options_may_begin_on_any_octet(before: int) -> None:
 
 @pytest.mark.rfc("9293", "3.1", "MUST-6")
 def test_unknown_options_are_skipped_by_their_length_and_kept_for_whoever_looks() -> None:
-    octets = b"\xfd\x02" + MSS + b"\x22\x0acookie!!" + b"\x1d\x04\x01\x02"
-    assert read(octets) == Options(mss=1460, unknown=((253, b""), (34, b"cookie!!"), (29, b"\x01\x02")))
+    octets = b"\xfd\x02" + MSS + b"\x22\x0acookie!!" + b"\x1b\x04\x01\x02"
+    assert read(octets) == Options(mss=1460, unknown=((253, b""), (34, b"cookie!!"), (27, b"\x01\x02")))
 
 
 @pytest.mark.rfc("9293", "3.1", "MUST-7")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from usertcp.tcp.ao import MasterKey
 from usertcp.tcp.congestion import CONTROLLERS, Controller
 from usertcp.tcp.keepalive import KeepAlive
 from usertcp.tcp.md5 import Md5Key
@@ -137,6 +138,13 @@ class Config:
     """With peers that these fit, only segments that are signed count, and all of ours are (RFC 2385). A stack's, or
     those of one connection or listener. Timestamps are offered to them only without `sack`: both leave no room."""
 
+    ao_keys: tuple[MasterKey, ...] = ()
+    """The same with keys made anew for each connection, which can be changed while it lives, by `TcpStream.configure`
+    (RFC 5925): the first is what the peer is asked to use. They go before `md5_keys`. Peers that have restarted cannot
+    reset such a connection: use `keepalive`."""
+    unknown_ao: Literal["accept", "drop"] = "accept"
+    """What to do with segments that are signed so by peers for which there is no key (RFC 5925, 7.3)."""
+
     # Addresses
     port_range: tuple[int, int] = (61000, 65535)
     """Local ports of active OPENs, inclusive (RFC 6056). Above the kernel's own (32768-60999)."""
@@ -152,6 +160,12 @@ class Config:
             raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
         if self.ecn not in ("off", "passive", "on"):
             raise ValueError("ecn is off, passive or on")
+        if self.unknown_ao not in ("accept", "drop"):
+            raise ValueError("unknown_ao is accept or drop")
+        for number in ("send_id", "receive_id"):
+            names = [(key.network, key.port, getattr(key, number)) for key in self.ao_keys]
+            if len(set(names)) < len(names):
+                raise ValueError(f"ao_keys: two keys for one peer have the same {number}")
         if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:

@@ -17,7 +17,18 @@ from usertcp.errors import (
     HostUnreachable,
     TcpError,
 )
-from usertcp.tcp import auto_tuning, icmp, keepalive, md5, output, path_mtu, urgency, user_timeout, window
+from usertcp.tcp import (
+    ao,
+    authentication,
+    auto_tuning,
+    icmp,
+    keepalive,
+    output,
+    path_mtu,
+    urgency,
+    user_timeout,
+    window,
+)
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.memory import Memory
@@ -180,6 +191,7 @@ class Connection:
         if user_timeout.advertised(config) != user_timeout.advertised(tcb.config):
             tcb.user_timeout_owed = True
         tcb.config = config
+        ao.configured(tcb, config)
         auto_tuning.fit(tcb)
         if tcb.timers.user != NEVER:
             tcb.timers.user = now + patience(tcb)
@@ -198,9 +210,11 @@ class Connection:
         tcb.counters["segments in"] += 1
         if tcb.trace:
             tcb.trace(SegmentIn(now, tcb.flow, seg))
-        if (tcb.md5 or seg.options.signature) and (objection := md5.objection(tcb.md5, seg)) is not None:
-            tcb.discarded(seg, objection, now)
-            return
+        if tcb.authentication or seg.options.signature:
+            objection = authentication.objection(tcb.authentication, seg, tcb, tcb.config)
+            if objection is not None:
+                tcb.discarded(seg, objection, now)
+                return
         seq = seg.seq if tcb.state in (State.LISTEN, State.SYN_SENT) else unwrap(seg.seq, tcb.rcv.nxt)
         ack = unwrap(seg.ack, tcb.snd.una) if seg.flags & ACK else 0
         here = Segment(seq, ack, seg.flags, seg.wnd, seg.options, seg.data, seg.up, seg.traffic_class)
@@ -220,6 +234,9 @@ class Connection:
         position = unwrap(message.seq, tcb.snd.una)
         if not tcb.snd.una <= position < tcb.snd.nxt:
             tcb.counters["discarded: ICMP about nothing in flight"] += 1
+            return
+        if ao.ignores(tcb, message):
+            tcb.counters["ignored: ICMP, which is not signed"] += 1
             return
         text = icmp.describe(message)
         hard = icmp.is_hard(message) and tcb.state not in SYNCHRONIZED

@@ -11,7 +11,7 @@ from itertools import count
 from math import inf
 
 from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
-from usertcp.tcp import icmp, md5, path_mtu, reset, time_wait
+from usertcp.tcp import authentication, icmp, path_mtu, reset, time_wait
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
@@ -331,8 +331,8 @@ class Endpoint:
 
     def _arrives_in_closed(self, flow: Flow, seg: Segment, now: float) -> None:
         """RFC 9293, 3.10.7.1."""
-        signer = md5.of(flow, self.config)
-        if (objection := md5.objection(signer, seg)) is not None:
+        signer = authentication.of(flow, self.config)
+        if (objection := authentication.objection(signer, seg, None, self.config)) is not None:
             self._ignore(flow, seg, objection, now)
             return
         if self._tracer:
@@ -341,7 +341,7 @@ class Endpoint:
         answer = reset.answer(seg)
         if answer is not None:
             if signer is not None:
-                signer.sign(answer)
+                signer.sign(answer, None)
             self._replies.append((flow, answer))
             if self._tracer:
                 self._tracer(SegmentOut(now, flow, answer, False))

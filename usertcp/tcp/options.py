@@ -16,18 +16,20 @@ def sack_room(others: int) -> int:
 
 @dataclass(slots=True, unsafe_hash=True)
 class Signature:
-    """Proves who sent a segment (RFC 2385). It is of the octets of header and text, which only a codec sees: the core
-    gives it a function that signs them, and gets those that came."""
+    """Proves who sent a segment (RFC 2385; RFC 5925). It is of the octets of header and text, which only a codec sees:
+    the core gives it a function that signs them, and gets those that came."""
 
     digest: bytes
-    """16 octets. Of a segment to be sent, zeros in place of what `sign` will say."""
+    """Of MD5, 16 octets, or a MAC of any length. Of a segment to be sent, zeros in place of what `sign` will say."""
+    key_ids: tuple[int, int] | None = None
+    """(KeyID, RNextKeyID) of the TCP Authentication Option (RFC 5925, 2.2). None: it is of MD5."""
     sign: Callable[[bytes, bytes], bytes] | None = field(default=None, compare=False, repr=False)
     """Of a segment to be sent: (TCP header with options, text) to the digest. None: send `digest` as it is."""
     header: bytes = field(default=b"", compare=False, repr=False)
     """Of a segment that came: its TCP header with options, as octets."""
 
     def __str__(self) -> str:
-        return "md5"
+        return "md5" if self.key_ids is None else "ao={}/{}".format(*self.key_ids)
 
 
 @dataclass(slots=True, unsafe_hash=True)

@@ -28,6 +28,9 @@ from usertcp.tcp.state import State
 from usertcp.tcp.tcb import NEVER, Tcb
 from usertcp.tcp.timeouts import patience
 
+ROOM_BESIDE_SYN = 16
+"""What a signature may take if a user timeout is to stand in a SYN as well, octets."""
+
 
 def output(tcb: Tcb, now: float) -> list[Segment]:
     """Take the segments that are due. Calling it again at once gives nothing."""
@@ -285,8 +288,8 @@ def sent(tcb: Tcb, seg: Segment, now: float, *, retransmission: bool = False) ->
     it."""
     seg.traffic_class |= tcb.config.dscp << 2
     seg.ttl = tcb.config.ttl
-    if tcb.md5 is not None:
-        tcb.md5.sign(seg)
+    if tcb.authentication is not None:
+        tcb.authentication.sign(seg, tcb)
     tcb.counters["segments out"] += 1
     tcb.counters["octets out"] += len(seg.data)
     if tcb.trace:
@@ -305,7 +308,7 @@ def syn_options(tcb: Tcb, now: float) -> Options:
         window_scale=window.scale_for(config.receive_buffer) if scaling else None,
         sack_permitted=config.sack if first else tcb.sack_permitted,
         timestamps=(timestamps.clock(tcb, now), tcb.timestamps.recent) if stamps else None,
-        user_timeout=user_timeout.advertised(config) if tcb.md5 is None else None,  # there may be no room for both
+        user_timeout=user_timeout.advertised(config) if tcb.signature_octets <= ROOM_BESIDE_SYN else None,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usertcp.tcp.ao import Ao, AoStatus
+from usertcp.tcp.md5 import Md5
 from usertcp.tcp.path_mtu import path_mtu
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.sequence import wrap
@@ -39,6 +41,8 @@ class Status:
     sack_permitted: bool
     md5: bool
     """All segments are signed (RFC 2385). The counters tell of those that came and were not."""
+    ao: AoStatus | None
+    """All segments are signed by TCP-AO (RFC 5925), and with which keys. The counters tell of those that were not."""
     ecn: bool
     """Negotiated (RFC 3168). The counters tell of CE and ECE that came in, and of reductions by ECE."""
     srtt: float | None
@@ -91,7 +95,8 @@ def status(tcb: Tcb, now: float) -> Status:
         rcv_dscp=rcv.dscp,
         timestamps=tcb.timestamps.enabled,
         sack_permitted=tcb.sack_permitted,
-        md5=tcb.md5 is not None,
+        md5=isinstance(tcb.authentication, Md5),
+        ao=tcb.authentication.status if isinstance(tcb.authentication, Ao) else None,
         ecn=tcb.ecn.enabled,
         srtt=tcb.rtt.srtt,
         rttvar=tcb.rtt.rttvar,

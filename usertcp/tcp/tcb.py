@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from math import inf
 
 from usertcp.errors import TcpError
-from usertcp.tcp import md5
+from usertcp.tcp import authentication
 from usertcp.tcp.config import Config
 from usertcp.tcp.congestion import CongestionControl, controller
 from usertcp.tcp.congestion.delivery import Deliveries
@@ -215,6 +215,7 @@ class Tcb:
 
     __slots__ = (
         "ack_now",
+        "authentication",
         "began",
         "challenge_acks",
         "charged",
@@ -236,7 +237,6 @@ class Tcb:
         "keepalive_probes",
         "last_sent",
         "loss_probe",
-        "md5",
         "memory",
         "option_octets",
         "passive",
@@ -281,8 +281,8 @@ class Tcb:
     ) -> None:
         self.flow = flow
         self.config = config
-        self.md5 = md5.of(flow, config)
-        self.signature_octets = self.option_octets = md5.OCTETS if self.md5 is not None else 0
+        self.authentication = authentication.of(flow, config)
+        self.signature_octets = self.option_octets = self.authentication.octets if self.authentication else 0
         """What options that every segment carries take, with padding: the signature; that and timestamps."""
         self.memory = memory
         """The stack's, for all connections."""

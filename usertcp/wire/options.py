@@ -31,7 +31,7 @@ def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
     """
     items: list[tuple[int, tuple[int, ...] | bytes]] = []
     if options.signature is not None:
-        items += [(NOP, ()), (NOP, ()), (MD5_SIGNATURE, options.signature.digest)]
+        items += signature_items(options.signature)
     if options.mss is not None:
         items.append((MSS, (options.mss,)))
     if options.sack_permitted:
@@ -49,6 +49,12 @@ def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
     if sum(_size(kind, value) for kind, value in items) > LONGEST:
         raise ValueError(f"more than {LONGEST} octets of options")
     return items
+
+
+def signature_items(signature: Signature) -> list[tuple[int, tuple[int, ...] | bytes]]:
+    if signature.key_ids is None:
+        return [(NOP, ()), (NOP, ()), (MD5_SIGNATURE, signature.digest)]
+    return [(AUTHENTICATION, bytes(signature.key_ids) + signature.digest), *[(NOP, ())] * (-len(signature.digest) % 4)]
 
 
 def _size(kind: int, value: tuple[int, ...] | bytes) -> int:
@@ -82,7 +88,7 @@ def signed(options: Options, header: bytes, data: bytes) -> Options:
     signature = options.signature
     if signature is None or signature.sign is None:
         return options
-    return replace(options, signature=Signature(signature.sign(header, data)))
+    return replace(options, signature=Signature(signature.sign(header, data), signature.key_ids))
 
 
 def split(octets: bytes) -> list[tuple[int, bytes]]:
@@ -91,7 +97,8 @@ def split(octets: bytes) -> list[tuple[int, bytes]]:
     What follows End of Option List is padding and ignored.
 
     Raises:
-      MalformedPacket: an illegal length (MUST-7): less than 2, past the header's end, or not that of a known kind.
+      MalformedPacket: an illegal length (MUST-7): less than 2, past the header's end, or not that of a known kind; more
+        than one signature (RFC 5925, 2.2).
     """
     items = []
     at, end = 0, len(octets)
@@ -108,6 +115,8 @@ def split(octets: bytes) -> list[tuple[int, bytes]]:
             raise MalformedPacket(f"TCP option {kind} has the wrong length {length}")
         items.append((kind, data))
         at += length
+    if sum(kind in (MD5_SIGNATURE, AUTHENTICATION) for kind, _ in items) > 1:
+        raise MalformedPacket("more than one signature among the TCP options")
     return items
 
 
@@ -126,7 +135,7 @@ def _right_length(kind: int, octets: int) -> bool:
         return octets > 0 and octets % 8 == 0
     if kind == MD5_SIGNATURE:
         return octets == 16
-    if kind == AUTHENTICATION:  # Not ours, but Scapy reads it, and chokes on less (RFC 5925, 2.2: length at least 4).
+    if kind == AUTHENTICATION:  # (RFC 5925, 2.2)
         return octets >= 2
     return _LENGTHS.get(kind, octets) == octets
 
@@ -158,6 +167,8 @@ def read(octets: bytes) -> Options:
             options.user_timeout = user_timeout_seconds(int.from_bytes(data, "big"))
         elif kind == MD5_SIGNATURE:
             options.signature = Signature(data)
+        elif kind == AUTHENTICATION:
+            options.signature = Signature(data[2:], (data[0], data[1]))
         else:
             unknown.append((kind, data))
     options.unknown = tuple(unknown)

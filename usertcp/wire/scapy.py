@@ -23,6 +23,7 @@ from usertcp.tcp.options import NO_OPTIONS, Options, Signature
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import IcmpError
 from usertcp.wire.options import (
+    AUTHENTICATION,
     MD5_SIGNATURE,
     MSS,
     NOP,
@@ -47,6 +48,7 @@ _NAMES = {
     TIMESTAMPS: "Timestamp",
     MD5_SIGNATURE: "MD5",
     USER_TIMEOUT: "UTO",
+    AUTHENTICATION: "AO",
 }
 """What Scapy calls the options that we know."""
 
@@ -180,6 +182,8 @@ def _from_scapy(items: list[tuple[str | int, Any]], header: bytes) -> Options:
             options.user_timeout = user_timeout_seconds(value)
         elif name == "MD5":
             options.signature = Signature(value, header=header)
+        elif name == "AO":
+            options.signature = Signature(value.mac, (value.keyid, value.rnextkeyid), header=header)
         elif name == "SAck":
             options.sack = tuple(zip(value[::2], value[1::2], strict=True))
     return options
