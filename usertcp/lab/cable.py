@@ -52,7 +52,7 @@ def _set_up(namespace: Namespace, end: End) -> None:
         # No link-local address, and so no solicitations from it.
         namespace.sysctl(f"net.ipv6.conf.{end.interface}.addr_gen_mode", 1)
     with namespace.inside(), IPRoute() as ipr:
-        _finish_every_packet(end.interface)
+        finish_every_packet(end.interface)
         for name in ("lo", end.interface):
             ipr.link("set", index=ipr.link_lookup(ifname=name)[0], state="up")
 
@@ -79,7 +79,7 @@ def _local_addresses(ipr: Any) -> list[str]:
     return [route.get("dst") for route in ipr.get_routes(family=socket.AF_INET6, table=LOCAL_TABLE)]
 
 
-def _finish_every_packet(interface: str) -> None:
+def finish_every_packet(interface: str) -> None:
     """Have the kernel send packets as on a wire: checksums complete, one segment each (`ethtool -K ... tx off`)."""
     command = array.array("B", struct.pack("=II", ETHTOOL_STXCSUM, 0))
     request = struct.pack("16sP16x", interface.encode(), command.buffer_info()[0])
