@@ -21,6 +21,12 @@ def test_a_perfect_path_delivers_at_once() -> None:
     assert Path().carry(PACKET, 5.0) == ([(5.0, PACKET)], [])
 
 
+def test_a_packet_larger_than_the_mtu_vanishes() -> None:
+    path = Path(mtu=124)
+    assert path.carry(PACKET, 0) == ([], [("dropped", "larger than 124 octets")])
+    assert path.carry(PACKET[1:], 0).arrivals == [(0, PACKET[1:])]
+
+
 def test_delay_is_added_to_each_packet() -> None:
     assert times(Path(delay=0.25), 0, 1, 1) == [0.25, 1.25, 1.25]
 

@@ -413,4 +413,4 @@ def test_a_black_hole_is_survived(client: Config) -> None:
 
     pair.run(arrived)
     assert bytes(read) == data
-    assert conn.path_mtu == 1024
+    assert 1024 <= conn.path_mtu <= 1100 + 12 + 40  # probes may have found more (test_path_probing.py)

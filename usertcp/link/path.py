@@ -49,6 +49,8 @@ class Path:
     that DCTCP is made for (RFC 8257, 3.1)."""
     mark_octets: float = inf
     """The same in octets."""
+    mtu: float = inf
+    """Larger packets vanish, and nobody says so: octets, IP header included."""
     loss: float | LossPattern = 0.0
     """Probability that a packet is lost on its way, or which ones are: see `usertcp.link.loss`."""
     reordering: float = 0.0
@@ -92,6 +94,9 @@ class Path:
             anywhere else nobody could notice, as on no real path.
         """
         passage = Passage([], [])
+        if len(packet) > self.mtu:
+            passage.deeds.append(("dropped", f"larger than {self.mtu} octets"))
+            return passage
         at = self._transmitted(len(packet), now)
         if at is None:
             passage.deeds.append(("dropped", "queue full"))

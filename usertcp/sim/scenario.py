@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Any, NamedTuple
 
 from usertcp.link.loss import LossPattern
@@ -33,6 +34,7 @@ class Scenario:
     rate: float = 10e6
     delay: float = 0.02
     queue: int = 50
+    mtu: int | None = None
     loss: float | LossPattern = 0.0
     loss_back: float | LossPattern | None = None
     reordering: float = 0.0
@@ -65,6 +67,7 @@ class Scenario:
                 rate=self.rate,
                 delay=self.delay,
                 queue_packets=self.queue,
+                mtu=inf if self.mtu is None else self.mtu,
                 loss=loss,
                 reordering=self.reordering,
                 reordering_delay=self.reordering_delay,
@@ -121,6 +124,7 @@ OPTIONS = {
     "rate": Option(RATE, "Of the bottleneck, or 'unlimited'."),
     "delay": Option(TIME, "One way: the round trip takes twice as long."),
     "queue": Option(COUNT, "Packets that may wait for the bottleneck."),
+    "mtu": Option(COUNT, "Larger packets vanish, and nobody says so."),
     "loss": Option(LOSS, "1%; burst:1%/25% (begins/ends); every:100; packets:3+7."),
     "loss_back": Option(LOSS, "The same of the way back, where it differs."),
     "reordering": Option(CHANCE, "Of packets that are held back, to be overtaken."),

@@ -5,7 +5,16 @@ RTT sample, recovery, congestion window and timers for what is newly acknowledge
 
 from __future__ import annotations
 
-from usertcp.tcp import auto_tuning, cwnd_validation, loss_detection, path_mtu, selective_ack, timestamps, undo
+from usertcp.tcp import (
+    auto_tuning,
+    cwnd_validation,
+    loss_detection,
+    path_mtu,
+    path_probing,
+    selective_ack,
+    timestamps,
+    undo,
+)
 from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
@@ -47,7 +56,8 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     tcb.send_buffer.release(seg.ack)
     if seg.ack >= tcb.path.sent_end:
         path_mtu.acknowledged(tcb)
-    recovered = tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss)
+    path_probing.acknowledged(tcb, now)
+    recovered = tcb.recovery.on_ack(snd.una, snd.nxt, acked, tcb.smss) and not path_probing.was_repair(tcb)
     learn(tcb, acked, now)
     if recovered:
         tcb.congestion.on_recovered(tcb.flight_size, now)

@@ -89,7 +89,10 @@ class Config:
     black_hole_detection: bool = True
     """When a large segment goes unanswered R1 times, send smaller ones: the path may drop large packets and say nothing
     (RFC 4821, 7.7). Linux's tcp_mtu_probing=1, which it leaves off; here a connection that would end in a time-out is
-    the worse default. If it was an outage instead, segments are a third smaller for ten minutes."""
+    the worse default. If it was an outage instead, the first probe says so."""
+    path_mtu_probing: bool = True
+    """After that, find out by single larger segments which size arrives, now and every ten minutes (RFC 4821; RFC
+    8899). False: in ten minutes try the full size again. Means something with SACK only."""
     min_path_mtu: int = 552
     """Neither ICMP errors nor silence make IPv4 packets smaller than this, octets: a forged error would cost us dear.
     Linux's min_pmtu. A real path may be as narrow as 68; IPv6 has 1280."""

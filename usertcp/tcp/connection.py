@@ -25,6 +25,7 @@ from usertcp.tcp import (
     keepalive,
     output,
     path_mtu,
+    path_probing,
     urgency,
     user_timeout,
     window,
@@ -245,7 +246,8 @@ class Connection:
         if hard:
             tcb.abort(Event.TIMEOUT, HostUnreachable(text), now)
         elif icmp.is_too_big(message) and tcb.config.path_mtu_discovery:
-            path_mtu.too_big(tcb, message, position, now)
+            if not path_probing.too_big(tcb, message, position):
+                path_mtu.too_big(tcb, message, position, now)
         else:
             tcb.icmp_error = text
         self._trace_timers(before, now)

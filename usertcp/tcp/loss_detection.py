@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usertcp.tcp import ecn, undo
+from usertcp.tcp import ecn, path_probing, undo
 from usertcp.tcp.recovery import News
 from usertcp.tcp.tcb import NEVER, Tcb
 
@@ -25,6 +25,10 @@ def look(tcb: Tcb, news: News, now: float) -> None:
         tcb.timers.loss_probe = NEVER
         if tcb.congestion.pacing_rate is not None:
             recovery.leave_rate()
+        if not path_probing.alone_lost(tcb):
+            undo.remember(tcb, timeout=False)
+            reduce(tcb, tcb.flight_size, now)
+    elif path_probing.more_lost(tcb):
         undo.remember(tcb, timeout=False)
         reduce(tcb, tcb.flight_size, now)
     tcb.timers.reordering = recovery.deadline

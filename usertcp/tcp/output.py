@@ -12,6 +12,7 @@ from usertcp.tcp import (
     loss_detection,
     pacing,
     path_mtu,
+    path_probing,
     persist,
     selective_ack,
     timestamps,
@@ -115,6 +116,12 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
     restart_after_idle(tcb, now)
     while snd.nxt < tcb.end:
         full = full_size(tcb)
+        if tcb.search is not None and (larger := path_probing.due(tcb)):
+            if tcb.recovery.room(tcb.congestion.cwnd, tcb.flight_size) < full + larger or pacing.must_wait(tcb, now):
+                return  # until the next acknowledgment makes room
+            left = snd.nxt
+            out.append(segment_at(tcb, left, snd.una + snd.wnd, now, larger))
+            path_probing.sent(tcb, left, larger)
         usable = window.usable(tcb)
         room = max(tcb.recovery.room(tcb.congestion.cwnd, tcb.flight_size), 0)
         waiting = tcb.send_buffer.end - snd.nxt
@@ -222,9 +229,9 @@ def sack_octets(tcb: Tcb) -> int:
     return 4 + 8 * blocks if blocks else 0
 
 
-def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
-    """Build the segment that begins at *position*, of full size at most and ending at *limit*, and move SND.NXT over
-    it.
+def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0) -> Segment:
+    """Build the segment that begins at *position*, of full size at most, or so many octets *larger*, and ending at
+    *limit*, and move SND.NXT over it.
 
     SYN comes first, then text, then FIN, which the last text carries. Only where *limit* allows is something left out.
     """
@@ -234,7 +241,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
         seg = segment(tcb, position, SYN if tcb.state is State.SYN_SENT else SYN | ACK, b"", now)
     else:
         full = full_size(tcb)
-        data = tcb.send_buffer.peek(position, min(full, limit - position))
+        data = tcb.send_buffer.peek(position, min(full + larger, limit - position))
         end = position + len(data)
         if (size := tcb.snd.mss - full + len(data)) > tcb.path.sent:
             path_mtu.sent(tcb, size, end)
@@ -248,6 +255,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float) -> Segment:
     tcb.began = min(tcb.began, now)
     if again:
         undo.resent(tcb, position, position + seg.len, now)
+        path_probing.resent(tcb, position, position + seg.len)
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
         tcb.deliveries.on_resent(position + seg.len, snd.nxt, now)
     else:

@@ -166,17 +166,19 @@ def heed(tcb: Tcb, size: int, now: float) -> None:
     tcb.timers.retransmit = inf
 
 
-def suspect_black_hole(tcb: Tcb, now: float) -> None:
+def suspect_black_hole(tcb: Tcb, now: float) -> bool:
     """The retransmission timer has expired. If it did so R1 times for a large segment, the path may drop such segments
     and say nothing: what is sent again, is in smaller ones; after R1 times more in the smallest. Before the handshake
-    is done, and for less text than that, size is not the cause."""
+    is done, and for less text than that, size is not the cause. Says whether it may be."""
     if not tcb.config.black_hole_detection or tcb.retransmissions % tcb.config.r1:
-        return
+        return False
     size = least(tcb)
     if tcb.retransmissions == tcb.config.r1:
         size = max(size, BASE - headers(tcb))
-    if min(tcb.flight_size, tcb.snd.mss) > size:
-        lower(tcb, size, "large ones seem to vanish", now)
+    if min(tcb.flight_size, tcb.snd.mss) <= size:
+        return False
+    lower(tcb, size, "large ones seem to vanish", now)
+    return True
 
 
 def lower(tcb: Tcb, size: int, why: str, now: float) -> None:

@@ -14,6 +14,7 @@ from usertcp.tcp.congestion.delivery import Deliveries
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
 from usertcp.tcp.memory import Memory
 from usertcp.tcp.path_mtu import PathMtu
+from usertcp.tcp.path_probing import Search
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.recovery import LossRecovery, Span
 from usertcp.tcp.recovery.frto import ForwardRecovery
@@ -255,6 +256,7 @@ class Tcb:
         "right_sizing",
         "rtt",
         "sack_permitted",
+        "search",
         "send_buffer",
         "signature_octets",
         "snd",
@@ -295,6 +297,8 @@ class Tcb:
         self.snd = SendSequence(iss=iss, una=iss, nxt=iss, mss=mss)
         self.rcv = ReceiveSequence(mss=mss)
         self.path = PathMtu(most=mss)
+        self.search: Search | None = None
+        """For a larger path MTU, since a black hole was suspected."""
         self.timers = Timers()
         self.send_buffer = SendBuffer(iss + 1, 0)
         self.receive_buffer = ReceiveBuffer(0)

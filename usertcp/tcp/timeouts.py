@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usertcp.errors import ConnectionTimedOut
-from usertcp.tcp import ecn, keepalive, loss_detection, path_mtu, undo, user_timeout
+from usertcp.tcp import ecn, keepalive, loss_detection, path_mtu, path_probing, undo, user_timeout
 from usertcp.tcp.events import TimerExpired
 from usertcp.tcp.recovery import NO_NEWS
 from usertcp.tcp.state import Event
@@ -34,7 +34,8 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     if path_mtu.timed_out(tcb, now):
         return
     tcb.retransmissions += 1
-    path_mtu.suspect_black_hole(tcb, now)
+    if path_mtu.suspect_black_hole(tcb, now):
+        path_probing.begin(tcb, now)
     tcb.counters["retransmission timeouts"] += 1
     tcb.rtt.back_off()
     tcb.timed = None
@@ -79,6 +80,14 @@ def fin_wait_2_timeout(tcb: Tcb, now: float) -> None:
     tcb.abort(Event.TIMEOUT, ConnectionTimedOut("the peer did not close in time (FIN-WAIT-2)"), now)
 
 
+def path_mtu_timeout(tcb: Tcb, now: float) -> None:
+    """What is known of the path is old. Where routers say nothing, larger segments are tried one by one."""
+    if tcb.search is not None:
+        path_probing.begin(tcb, now)
+    else:
+        path_mtu.try_larger(tcb, now)
+
+
 def time_wait_timeout(tcb: Tcb, now: float) -> None:
     tcb.enter(Event.TIMEOUT_2MSL, now)
 
@@ -93,6 +102,6 @@ EXPIRED = {
     "pacing": pacing_timeout,
     "user": user_timeout_expired,
     "fin_wait_2": fin_wait_2_timeout,
-    "path_mtu": path_mtu.try_larger,
+    "path_mtu": path_mtu_timeout,
     "time_wait": time_wait_timeout,
 }
