@@ -21,7 +21,7 @@ class TcpError(OSError):
 
 
 class ConnectionRefused(TcpError, ConnectionRefusedError):
-    """A RST answered our SYN: nobody listens there (RFC 9293, 3.10.7.3)."""
+    """A RST, or "port unreachable" of ICMP, answered our SYN: nobody listens there (RFC 9293, 3.10.7.3, 3.9.2.2)."""
 
     code = errno.ECONNREFUSED
     meaning = "connection refused"

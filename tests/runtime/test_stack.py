@@ -12,9 +12,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from usertcp import (
     Config,
     ConnectionAborted,
+    ConnectionRefused,
     ConnectionReset,
     Flow,
-    HostUnreachable,
     SetupError,
     Stack,
     State,
@@ -143,7 +143,7 @@ async def test_an_icmp_error_reaches_its_connection(autojump_clock: MockClock) -
             [syn] = await peer.link.receive()
             peer.link.send(build_error("192.0.2.254", 3, 3, syn))
 
-        with pytest.raises(HostUnreachable, match="port unreachable"):
+        with pytest.raises(ConnectionRefused, match="port unreachable"):
             await stack.open_tcp_stream(THEIRS, 80)
 
 

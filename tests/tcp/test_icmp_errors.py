@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.tcp.builders import FLOW, MSS, Bench, delivered, established, host, syn_sent
-from usertcp.errors import HostUnreachable
+from usertcp.errors import ConnectionRefused, HostUnreachable
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.segment import ACK, SYN, Flow, Segment
@@ -53,7 +53,8 @@ def test_an_error_acts_on_the_connection_whose_segment_it_quotes(kind: Kind) -> 
     endpoint.icmp_arrives(IcmpError(ROUTER, FLOW, syn.seq, *kind, 0), now=0.1)
     assert endpoint.output(0.1) == []
     assert (meant.state, other.state) == (State.CLOSED, State.SYN_SENT)
-    with pytest.raises(HostUnreachable, match=ROUTER):
+    refused = kind in [(4, 3, 3), (6, 1, 4)]  # port unreachable: what a host would say by a RST
+    with pytest.raises(ConnectionRefused if refused else HostUnreachable, match=ROUTER):
         meant.receive(1, 0.1)
     assert other.error is None
 

@@ -377,10 +377,32 @@ def test_segments_with_text_report_blocks_too(iss: int, irs: int) -> None:
 
 
 @pytest.mark.rfc("2018", "4")
-def test_a_fin_in_a_block_is_not_counted_as_text(iss: int, irs: int) -> None:
+def test_a_fin_has_a_number_in_a_block_too(iss: int, irs: int) -> None:
+    """As in kernels: the peer then does not send it again."""
     bench = shaken(iss, irs, WIDE, SACK)
     bench.arrives(FIN | ACK, 101, 1, bytes(10))
-    assert blocks(bench) == [[(101, 111)]]
+    bench.arrives(ACK, 51, 1, bytes(10))
+    bench.arrives(ACK, 1, 1, bytes(50))
+    assert blocks(bench) == [[(101, 112)], [(51, 61), (101, 112)], [(101, 112)]]
+    bench.arrives(ACK, 61, 1, bytes(40))
+    assert blocks(bench) == [[]]
+
+
+@pytest.mark.rfc("2018", "4")
+def test_a_fin_alone_beyond_a_hole_is_a_block(iss: int, irs: int) -> None:
+    bench = shaken(iss, irs, WIDE, SACK)
+    bench.arrives(FIN | ACK, 101, 1)
+    bench.arrives(ACK, 51, 1, bytes(10))
+    bench.arrives(ACK, 91, 1, bytes(10))
+    assert blocks(bench) == [[(101, 102)], [(51, 61), (101, 102)], [(91, 102), (51, 61)]]
+
+
+@pytest.mark.rfc("2883", "4.1")
+def test_text_that_came_twice_does_not_have_the_number_of_a_fin(iss: int, irs: int) -> None:
+    bench = shaken(iss, irs, WIDE, SACK)
+    bench.arrives(FIN | ACK, 101, 1, bytes(10))
+    bench.arrives(ACK, 101, 1, bytes(10))
+    assert blocks(bench) == [[(101, 112)], [(101, 111), (101, 112)]]
 
 
 @pytest.mark.rfc("2018", "8")

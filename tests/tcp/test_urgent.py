@@ -54,6 +54,16 @@ def test_the_pointer_names_the_octet_after_the_urgent_data(iss: int, irs: int) -
     assert pointers(bench) == [(1, 5, 6)]
 
 
+def test_nagle_does_not_hold_it_back(iss: int, irs: int) -> None:
+    bench = established(iss, irs)
+    bench.send(b"then")
+    bench.take()
+    send_urgent(bench, b"hurry")
+    assert pointers(bench) == [(5, 5, 10)]
+    bench.send(b"later")
+    assert bench.take() == []
+
+
 @pytest.mark.rfc("9293", "3.8.5", "MUST-30")
 def test_segments_beyond_it_do_not_have_one(iss: int, irs: int) -> None:
     bench = established(iss, irs)

@@ -44,6 +44,20 @@ def test_the_first_probe_goes_out_after_one_timeout_with_one_octet(iss: int, irs
     assert spans(bench) == [(1, 1)]
 
 
+@pytest.mark.rfc("9293", "3.8.6.2.1", "MUST-38")
+def test_a_window_that_opens_a_little_after_a_probe_is_not_filled_at_once(iss: int, irs: int) -> None:
+    """The octet of the probe is to be sent again, but no silly segment with it."""
+    bench = shut_out(iss, irs)
+    bench.advance(1.01)
+    assert spans(bench) == [(1, 1)]
+    bench.arrives(ACK, 1, 1, wnd=50)
+    assert spans(bench) == []
+    bench.advance(0.51)
+    assert spans(bench) == [(1, 50)]
+    bench.arrives(ACK, 1, 51, wnd=MSS)
+    assert spans(bench) == [(51, MSS)]
+
+
 @pytest.mark.rfc("9293", "3.8.6.1", "SHLD-29")
 def test_so_it_does_when_a_narrow_window_closes(iss: int, irs: int) -> None:
     bench = established(iss, irs)

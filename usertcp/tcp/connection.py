@@ -14,6 +14,7 @@ from usertcp.errors import (
     ConnectionAlreadyExists,
     ConnectionClosing,
     ConnectionDoesNotExist,
+    ConnectionRefused,
     HostUnreachable,
     TcpError,
 )
@@ -244,7 +245,8 @@ class Connection:
         if tcb.trace:
             tcb.trace(IcmpIn(now, tcb.flow, text, hard))
         if hard:
-            tcb.abort(Event.TIMEOUT, HostUnreachable(text), now)
+            error = ConnectionRefused(text) if icmp.refuses(message) else HostUnreachable(text)
+            tcb.abort(Event.TIMEOUT, error, now)
         elif icmp.is_too_big(message) and tcb.config.path_mtu_discovery:
             if not path_probing.too_big(tcb, message, position):
                 path_mtu.too_big(tcb, message, position, now)

@@ -33,6 +33,8 @@ HARD = {(4, 3, 2), (4, 3, 3), (4, 3, 9), (4, 3, 10), (4, 3, 13), (6, 1, 1), (6, 
 """(IP version, type, code): protocol and port unreachable, and prohibited. "Fragmentation needed" is about the path's
 MTU, not about the connection."""
 
+PORT_UNREACHABLE = {(4, 3, 3), (6, 1, 4)}
+
 NAMES = {
     (4, 3, 0): "network unreachable",
     (4, 3, 1): "host unreachable",
@@ -64,6 +66,11 @@ def is_hard(message: Message) -> bool:
     """May it end a connection? Only one that is not yet synchronized: after that the error may be passing, or forged
     (RFC 5461, 4.1; RFC 5927, 5.2)."""
     return (message.version, message.type, message.code) in HARD
+
+
+def refuses(message: Message) -> bool:
+    """Is it the port that nobody has? Packet filters say so where a host would send a RST."""
+    return (message.version, message.type, message.code) in PORT_UNREACHABLE
 
 
 def describe(message: Message) -> str:

@@ -87,6 +87,8 @@ def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
             return
         if lost[0] >= limit or not (syn or recovery.may_resend(tcb.congestion.cwnd, tcb.flight_size)):
             return
+        if not syn and silly(tcb, lost, limit):
+            return
         if pacing.must_wait(tcb, now):
             return
         tcb.counters["segments retransmitted"] += 1
@@ -141,6 +143,16 @@ def resend_limit(tcb: Tcb, end: int) -> int:
     flight, new ones may join them."""
     edge = tcb.snd.una + tcb.snd.wnd
     return min(end, edge) if end < tcb.snd.nxt else edge
+
+
+def silly(tcb: Tcb, lost: tuple[int, int], limit: int) -> bool:
+    """Is this the octet of a probe that the peer did not take, with too small a window now for what would join it?
+    The silly-window rules are not to be evaded by having been probed (RFC 9293, 3.8.6.2.1, MUST-38)."""
+    snd = tcb.snd
+    if lost != (snd.nxt - 1, snd.nxt):
+        return False
+    size = min(limit - lost[0], full_size(tcb))
+    return lost[0] + size < tcb.send_buffer.end and size < full_size(tcb) and 2 * size < snd.max_wnd
 
 
 def rescue(tcb: Tcb, now: float, out: list[Segment]) -> None:

@@ -27,23 +27,32 @@ def count(tcb: Tcb) -> int:
     """How many blocks the next segment carries: as many as fit beside what every segment carries."""
     if not tcb.sack_permitted:
         return 0
-    blocks = tcb.receive_buffer.holes + (tcb.duplicate is not None)
+    blocks = tcb.receive_buffer.holes + (tcb.duplicate is not None) + (tcb.rcv.fin is not None and fin_alone(tcb))
     return min(blocks, sack_room(tcb.option_octets)) if blocks else 0
+
+
+def fin_alone(tcb: Tcb) -> bool:
+    """Has a FIN arrived beyond a hole, with no text in front of it?"""
+    fin, ranges = tcb.rcv.fin, tcb.receive_buffer.ranges
+    return fin is not None and fin > tcb.rcv.nxt and (not ranges or ranges[-1][1] < fin)
 
 
 def write(tcb: Tcb) -> tuple[Span, ...]:
     """The blocks of the segment that is being built: what arrived twice and the range around it (RFC 2883, 4), then
-    the ranges, that of the latest arrival first (RFC 2018, 4)."""
+    the ranges, that of the latest arrival first (RFC 2018, 4). A FIN has a number like text; once it is in a block, the
+    peer need not send it again."""
     n = count(tcb)
     if not n:
         return ()
-    blocks = tcb.receive_buffer.sack_blocks(n)
-    if tcb.duplicate is not None:
-        around = tcb.receive_buffer.overlap(*tcb.duplicate)
-        rest = [block for block in blocks if around is None or block != around[1]]
-        blocks = (tcb.duplicate, *([around[1]] if around else []), *rest)[:n]
-        tcb.duplicate = None
-    return tuple((wrap(left), wrap(right)) for left, right in blocks)
+    blocks, fin = tcb.receive_buffer.sack_blocks(n), tcb.rcv.fin
+    duplicate, tcb.duplicate = tcb.duplicate, None
+    if duplicate is not None and (around := tcb.receive_buffer.overlap(*duplicate)) is not None:
+        blocks = (around[1], *(block for block in blocks if block != around[1]))
+    if fin is not None:
+        blocks = tuple((left, right + (right == fin)) for left, right in blocks)
+        blocks = (*blocks, (fin, fin + 1)) if fin_alone(tcb) else blocks
+    first = () if duplicate is None else (duplicate,)
+    return tuple((wrap(left), wrap(right)) for left, right in (*first, *blocks)[:n])
 
 
 def read(tcb: Tcb, seg: Segment, duplicate: bool, now: float) -> News:

@@ -77,7 +77,8 @@ def worth_sending(tcb: Tcb, size: int, full: int) -> bool:
     """
     if size >= full:
         return True
-    idle = tcb.snd.nxt == tcb.snd.una or not tcb.config.nagle
+    urgent = tcb.snd.up > tcb.snd.nxt  # what the peer is urged to read should not wait for it
+    idle = tcb.snd.nxt == tcb.snd.una or urgent or not tcb.config.nagle
     everything = tcb.snd.nxt + size >= tcb.send_buffer.end
     if everything and (idle or tcb.snd.fin is not None):  # after CLOSE nothing can join the last segment
         return True
