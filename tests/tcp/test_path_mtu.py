@@ -333,6 +333,23 @@ def drop_larger(pair: Pair, conn: Connection, mtu: int) -> None:
     pair.server.segment_arrives = arrives  # type: ignore[method-assign]
 
 
+@pytest.mark.rfc("1191", "3")
+@pytest.mark.rfc("9293", "3.7.1", "MUST-67")
+def test_what_our_own_link_has_become_too_narrow_for_goes_out_again_smaller() -> None:
+    """It drops what is too large, and says nothing but what it takes when it is asked."""
+    link = [1460]
+    endpoint = Endpoint(CONFIG, SECRET, mss=lambda remote: link[0], answers=lambda local, port: True)
+    one, two = opened(endpoint, 61000, 0.0), opened(endpoint, 61001, 0.0)
+    one.send(bytes(1400), 1.0)
+    endpoint.touch(one)
+    assert [len(seg.data) for _, seg in endpoint.output(1.0)] == [1400]
+    link[0] = 960
+    endpoint.timeouts(3.0)
+    out = [(flow, len(seg.data)) for flow, seg in endpoint.output(3.0)]
+    assert out[0] == (one.flow, 960)
+    assert (one.path_mtu, two.path_mtu) == (1000, 1000)
+
+
 # Nobody says anything
 
 

@@ -209,8 +209,8 @@ class Endpoint:
             if conn.deadline <= now:
                 before = conn.retransmissions
                 conn.timeouts(now)
-                if conn.retransmissions > before and conn.retransmissions >= conn.config.r1:
-                    self.advise(conn.flow.remote)
+                if conn.retransmissions > before:
+                    self._unanswered(conn, now)
                 self.touch(conn)
             else:
                 self._schedule(conn)
@@ -260,6 +260,16 @@ class Endpoint:
         )
         path_mtu.remember(conn.tcb, self._paths.get(flow.remote, now))
         return conn
+
+    def _unanswered(self, conn: Connection, now: float) -> None:
+        """A segment is about to be sent again. Our own link may have become too narrow for it: what it does not take it
+        drops, as if a router did (RFC 1191, 3). Or else it knows another way."""
+        remote = conn.flow.remote
+        mtu = self._mss(remote) + path_mtu.headers(conn.tcb)
+        if mtu < conn.path_mtu:
+            self._path_is_narrow(remote, mtu, now)
+        if conn.retransmissions >= conn.config.r1:
+            self.advise(remote)
 
     def _path_is_narrow(self, remote: str, mtu: int, now: float) -> None:
         """Connections to one destination share a path. What the others have in flight, errors about it will say."""
