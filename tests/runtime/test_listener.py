@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from usertcp import ConnectionReset, InvalidAddress, PortInUse, State, TcpListener, TcpStream
+from usertcp import Config, ConnectionReset, InvalidAddress, PortInUse, State, TcpListener, TcpStream
 from usertcp.link.path import Path
 from usertcp.testing import Network, open_network
 
@@ -73,20 +73,37 @@ async def test_accept_cancelled_loses_no_connection(autojump_clock: MockClock) -
 
 
 async def test_a_full_backlog_makes_clients_wait(autojump_clock: MockClock) -> None:
-    """SYNs beyond it are dropped, and come again."""
+    """They believe that they are connected; what they send is taken once there is room."""
     async with open_network(Path(delay=0.01)) as network, trio.open_nursery() as nursery:
         listener = await network.b.open_tcp_listener(80, backlog=2)
         opened: list[TcpStream] = []
 
         async def open_one() -> None:
-            opened.append(await network.a.open_tcp_stream(HERE, 80))
+            stream = await network.a.open_tcp_stream(HERE, 80)
+            await stream.send_all(b"here I am")
+            opened.append(stream)
 
         for _ in range(5):
             nursery.start_soon(open_one)
         await trio.sleep(0.5)
-        assert len(opened) == 2
+        status = listener.status()
+        assert (status.waiting, status.half_open) == (2, 3)
+        assert status.counters["ignored: the backlog is full"] >= 3
         accepted = [await listener.accept() for _ in range(5)]
         assert {stream.flow for stream in accepted} == {stream.flow.reversed for stream in opened}
+        for stream in accepted:
+            assert await stream.receive_some() == b"here I am"
+
+
+async def test_a_flood_of_syns_is_counted_where_one_looks(autojump_clock: MockClock) -> None:
+    async with open_network(Path(delay=0.01), config=Config(half_open_limit=0)) as network:
+        listener = await network.b.open_tcp_listener(80)
+        async with await network.a.open_tcp_stream(HERE, 80) as client, await listener.accept() as server:
+            await client.send_all(b"hello")
+            assert await server.receive_some() == b"hello"
+        counts = {"SYN cookies sent": 1, "SYN cookies returned": 1}
+        assert listener.status().counters == counts
+        assert counts.items() <= network.b.counters().items()
 
 
 async def test_closing_wakes_accept(autojump_clock: MockClock) -> None:

@@ -129,18 +129,27 @@ def test_beyond_the_backlog_a_syn_is_not_answered_and_comes_again() -> None:
     endpoint = host()
     listener = endpoint.listen("", 80, backlog=2)
     accepted_by(endpoint, caller(1000))
-    delivered(endpoint, SYN_SEGMENT, caller(1001))
+    accepted_by(endpoint, caller(1001))
     assert delivered(endpoint, SYN_SEGMENT, caller(1002)) == []
     assert listener.accept() is not None
     assert delivered(endpoint, SYN_SEGMENT, caller(1002))[0].flags == SYN | ACK
 
 
-def test_a_flood_of_syns_holds_no_more_than_the_backlog() -> None:
+def test_a_handshake_that_finds_the_backlog_full_waits_in_syn_received() -> None:
+    """As in kernels: the ACK is dropped; it comes with the caller's text again, or answers our SYN,ACK."""
     endpoint = host()
-    endpoint.listen("", 80, backlog=10)
-    for port in range(1000, 2000):
-        delivered(endpoint, SYN_SEGMENT, caller(port))
-    assert len(endpoint.connections) == 10
+    listener = endpoint.listen("", 80, backlog=1)
+    (syn_ack,) = delivered(endpoint, SYN_SEGMENT, caller(1000))
+    accepted_by(endpoint, caller(1001))
+    ack = Segment(101, wrap(syn_ack.seq + 1), ACK, 5000)
+    delivered(endpoint, ack, caller(1000))
+    assert (listener.status().half_open, listener.status().waiting) == (1, 1)
+    assert listener.status().counters == {"ignored: the backlog is full": 1}
+    listener.accept()
+    delivered(endpoint, ack, caller(1000))
+    conn = listener.accept()
+    assert conn is not None
+    assert conn.flow == caller(1000)
 
 
 @pytest.mark.rfc("9293", "3.10.7.4", "first")
@@ -173,7 +182,7 @@ def test_a_syn_without_answer_to_its_syn_ack_is_forgotten_in_time() -> None:
         endpoint.timeouts(now := endpoint.deadline)
         endpoint.output(now)
     assert endpoint.connections == {}
-    assert not listener.full
+    assert listener.status().half_open == 0
 
 
 @pytest.mark.rfc("9293", "3.10.4")

@@ -11,7 +11,8 @@ from tests.tcp.builders import CONFIG, MSS, host
 from tests.tcp.pairs import Path, connected
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
-from usertcp.tcp.endpoint import Endpoint, Listener
+from usertcp.tcp.endpoint import Endpoint
+from usertcp.tcp.listener import Listener
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, FIN, RST, SYN, Flow, Segment
 

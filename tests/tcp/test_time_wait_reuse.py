@@ -8,7 +8,8 @@ import pytest
 
 from tests.tcp import builders
 from tests.tcp.builders import CONFIG, FLOW, MSS, Bench, delivered, host
-from usertcp.tcp.endpoint import Endpoint, Listener
+from usertcp.tcp.endpoint import Endpoint
+from usertcp.tcp.listener import Listener
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, FIN, RST, SYN, Segment
 from usertcp.tcp.sequence import unwrap, wrap
@@ -100,10 +101,20 @@ def test_an_old_duplicate_of_the_syn_is_challenged(irs: int, stamps: int | None)
 def test_it_waits_for_room_in_the_backlog(irs: int) -> None:
     server = Server(irs, None, backlog=1)
     other = FLOW._replace(remote_port=1234)
-    delivered(server.endpoint, Segment(7, 0, SYN, 5000), other)
+    (syn_ack,) = delivered(server.endpoint, Segment(7, 0, SYN, 5000), other)
+    delivered(server.endpoint, Segment(8, wrap(syn_ack.seq + 1), ACK, 5000), other)
     (answer,) = server.says(irs + 100_000, 0, SYN, None)
     assert answer.flags == ACK
     assert server.old.state is State.TIME_WAIT
+
+
+def test_it_needs_no_room_among_the_half_open_connections(irs: int) -> None:
+    server = Server(irs, None)
+    for port in range(1000, 1000 + CONFIG.half_open_limit):
+        delivered(server.endpoint, Segment(7, 0, SYN, 5000), FLOW._replace(remote_port=port))
+    (answer,) = server.says(irs + 100_000, 0, SYN, None)
+    assert answer.flags == SYN | ACK
+    assert server.endpoint.counters["SYN cookies sent"] == 0
 
 
 @pytest.mark.rfc("6191", "2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,7 +11,8 @@ from usertcp.runtime.claims import Claim
 from usertcp.runtime.stream import TcpStream
 from usertcp.runtime.waiting import Changes
 from usertcp.tcp.connection import Connection
-from usertcp.tcp.endpoint import Listener
+from usertcp.tcp.listener import Listener
+from usertcp.tcp.status import ListenerStatus
 
 if TYPE_CHECKING:
     from usertcp.runtime.stack import Stack
@@ -38,6 +40,16 @@ class TcpListener(trio.abc.Listener[TcpStream]):
     @property
     def port(self) -> int:
         return next(iter(self._listeners)).port
+
+    def status(self) -> ListenerStatus:
+        """How many connections are half-open, or wait to be accepted; and what became of SYNs: at all addresses
+        together."""
+        each = [listener.status() for listener in self._listeners]
+        counters: Counter[str] = Counter()
+        for status in each:
+            counters.update(status.counters)
+        waiting = sum(status.waiting for status in each) + (self._next is not None)
+        return ListenerStatus(sum(status.half_open for status in each), waiting, dict(counters))
 
     async def accept(self) -> TcpStream:
         """Wait for a connection to be established, and return it. Several tasks may do so; each gets others.

@@ -20,8 +20,8 @@ from usertcp.runtime.stream import TcpStream
 from usertcp.runtime.waiting import Changes
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
-from usertcp.tcp.endpoint import Listener
 from usertcp.tcp.events import Tracer
+from usertcp.tcp.listener import Listener
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.wire import Codec
@@ -97,7 +97,7 @@ class Stack:
         Args:
           port: 0 takes a free one: see `TcpListener.port`.
           host: a local address, or a name of some; None, "0.0.0.0" and "::" are every local address of both families.
-          backlog: how many connections may wait to be accepted; by default `Config.backlog`.
+          backlog: how many established connections may wait to be accepted; by default `Config.backlog`.
           config: for the connections; by default the stack's.
 
         Raises:

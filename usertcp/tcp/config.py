@@ -135,7 +135,15 @@ class Config:
     time_wait_ignores_rst: bool = True
     """RFC 1337, 3, fix F1: a RST does not end TIME-WAIT early. False shows the hazard."""
     backlog: int = 128
-    """Connections that a listener holds before they are accepted, half-open ones included."""
+    """Established connections that a listener holds before they are accepted. While it is full, SYNs are dropped."""
+    half_open_limit: int = 128
+    """Connections in SYN-RECEIVED that a listener holds. Beside the backlog, so that a flood of SYNs leaves that alone.
+    0 with `syn_cookies`: none is held, all get a cookie."""
+    syn_cookies: bool = True
+    """RFC 4987, 3.6: beyond that limit answer SYNs and keep nothing, as on Linux. False: drop them."""
+    syn_ack_retransmissions: int = 5
+    """How often a SYN,ACK is sent again before a half-open connection is forgotten: after 63 s, with Linux's number.
+    Nobody waits for it, so it need not last as long as a SYN (`r2_syn`)."""
 
     md5_keys: tuple[Md5Key, ...] = ()
     """With peers that these fit, only segments that are signed count, and all of ours are (RFC 2385). A stack's, or
@@ -156,6 +164,8 @@ class Config:
         for name in ("r1", "r2", "r2_syn", "backlog", "challenge_acks_per_second"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.half_open_limit < 0 or self.syn_ack_retransmissions < 0:
+            raise ValueError("half_open_limit and syn_ack_retransmissions must not be negative")
         for name in ("user_timeout", "fin_wait_2_timeout", "initial_window"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise ValueError(f"{name} must be positive, or None")

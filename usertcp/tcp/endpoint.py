@@ -3,7 +3,7 @@ when."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush
 from ipaddress import IPv4Address, ip_address
@@ -11,67 +11,17 @@ from itertools import count
 from math import inf
 
 from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
-from usertcp.tcp import authentication, icmp, path_mtu, reset, time_wait
+from usertcp.tcp import authentication, icmp, path_mtu, reset, syn_cookies, time_wait
 from usertcp.tcp.config import Config
-from usertcp.tcp.connection import Connection, nobody
+from usertcp.tcp.connection import Connection
 from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
 from usertcp.tcp.isn import isn, timestamp_offset
+from usertcp.tcp.listener import GONE, Listener
 from usertcp.tcp.memory import Memory
 from usertcp.tcp.ports import PortChooser
 from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
+from usertcp.tcp.sequence import wrap
 from usertcp.tcp.state import Event, State
-
-GONE = (State.CLOSED, State.LISTEN)
-"""A connection that a listener made is gone when it returns to LISTEN: the listener itself never left it."""
-
-
-class Listener:
-    """A passive OPEN that goes on: every SYN gets a connection of its own, which starts in LISTEN (RFC 9293,
-    3.9.1.1)."""
-
-    def __init__(self, endpoint: Endpoint, local: str, port: int, backlog: int, config: Config) -> None:
-        self.local = local
-        """"" for every local address."""
-        self.port = port
-        self.backlog = backlog
-        self.config = config
-        self.on_change: Callable[[], None] = nobody
-        """Called when `accept` has something new."""
-        self.closed = False
-        self._endpoint = endpoint
-        self._half_open: dict[Flow, Connection] = {}
-        self._established: deque[Connection] = deque()
-
-    @property
-    def full(self) -> bool:
-        return len(self._half_open) + len(self._established) >= self.backlog
-
-    def accept(self) -> Connection | None:
-        """The connection that was established first and not yet accepted, or None."""
-        return self._established.popleft() if self._established else None
-
-    def close(self, now: float) -> None:
-        """CLOSE in LISTEN (3.10.4). Connections that nobody has accepted are reset. Idempotent."""
-        if not self.closed:
-            self.closed = True
-            self._endpoint.forget_listener(self)
-            for conn in (*self._half_open.values(), *self._established):
-                conn.abort(now)
-                self._endpoint.touch(conn)
-            self._half_open.clear()
-            self._established.clear()
-
-    def add(self, conn: Connection) -> None:
-        """A SYN made this connection."""
-        self._half_open[conn.flow] = conn
-
-    def handshake_ended(self, conn: Connection) -> None:
-        """The connection has left SYN-RECEIVED: it is ready to be accepted, or gone."""
-        if self._half_open.get(conn.flow) is conn:
-            del self._half_open[conn.flow]
-            if conn.state not in GONE:
-                self._established.append(conn)
-                self.on_change()
 
 
 class Endpoint:
@@ -144,7 +94,7 @@ class Endpoint:
             raise InvalidAddress(f"{flow.local} port {flow.local_port} to {flow.remote} port {flow.remote_port}")
         if (conn := self._find(flow)) is not None:
             raise ConnectionAlreadyExists(f"in {conn.state}")
-        conn = self._connection(flow, config or self.config, isn(self._secret, flow, now), now)
+        conn = self._connection(flow, config or self.config, isn(self._secret, flow, now), now, self._tracer)
         conn.open(now)
         self.connections[flow] = conn
         self.touch(conn)
@@ -176,8 +126,14 @@ class Endpoint:
         conn = self._find(flow)
         listener = self._listener(flow.local, flow.local_port)
         if conn is not None and not self._gives_way(conn, listener, seg):
+            half_open = conn.state is State.SYN_RECEIVED
+            if half_open and self._must_wait(conn, seg):
+                self._ignore(flow, seg, "the backlog is full", now, listener)
+                return
             conn.segment_arrives(seg, now)
             self.touch(conn)
+            if half_open:
+                self._look_at_handshake(conn)
         elif not valid(flow):
             self._ignore(flow, seg, "an address or a port that nobody can have", now)
         elif listener is not None:
@@ -236,8 +192,7 @@ class Endpoint:
             out += [(flow, seg) for seg in conn.output(now)]
             self.memory.settle(conn.tcb)
             self._schedule(conn)
-            if conn.state is not State.SYN_RECEIVED and (listener := self._origins.pop(conn, None)) is not None:
-                listener.handshake_ended(conn)
+            self._look_at_handshake(conn)
             if conn.state in GONE and self.connections.get(flow) is conn:
                 del self.connections[flow]
             if conn.state is not State.SYN_RECEIVED and (old := self._set_aside.pop(conn, None)) is not None:
@@ -248,7 +203,7 @@ class Endpoint:
 
     # Inside
 
-    def _connection(self, flow: Flow, config: Config, iss: int, now: float) -> Connection:
+    def _connection(self, flow: Flow, config: Config, iss: int, now: float, tracer: Tracer | None) -> Connection:
         conn = Connection(
             flow,
             config,
@@ -256,7 +211,7 @@ class Endpoint:
             mss=self._mss(flow.remote),
             timestamp_offset=timestamp_offset(self._secret, flow),
             memory=self.memory,
-            tracer=self._tracer,
+            tracer=tracer,
         )
         path_mtu.remember(conn.tcb, self._paths.get(flow.remote, now))
         return conn
@@ -298,7 +253,9 @@ class Endpoint:
         """Does a connection in TIME-WAIT make room for the new one that this SYN asks for?"""
         if conn.state is not State.TIME_WAIT or seg.flags & (SYN | ACK | RST) != SYN:
             return False
-        return listener is not None and not listener.full and time_wait.may_give_way(conn.tcb, seg, listener.config)
+        if listener is None or listener.backlog_full:
+            return False
+        return time_wait.may_give_way(conn.tcb, seg, listener.config)
 
     def _arrives_in_listen(
         self, listener: Listener, flow: Flow, seg: Segment, old: Connection | None, now: float
@@ -306,26 +263,100 @@ class Endpoint:
         """A connection in LISTEN looks at the segment. If it is still there afterwards, it was for nothing; if not,
         it is one more.
 
-        *old* is the incarnation in TIME-WAIT whose place it takes.
+        *old* is the incarnation in TIME-WAIT whose place it takes. That needs no room, for it is no more than was.
         """
-        if listener.full and seg.flags & (SYN | ACK | RST) == SYN:
-            self._ignore(flow, seg, "the backlog is full", now)
-            return
-        iss = isn(self._secret, flow, now)
-        if old is not None:
-            iss = time_wait.next_iss(old.tcb, iss)
-        conn = self._connection(flow, listener.config, iss, now)
-        conn.open(now, passive=True)
-        conn.segment_arrives(seg, now)
+        kind = seg.flags & (SYN | ACK | RST)
+        if kind == SYN and listener.backlog_full:
+            self._ignore(flow, seg, "the backlog is full", now, listener)
+        elif kind == SYN and listener.half_open_full and old is None and self._unproved(flow, seg, listener.config):
+            self._keep_no_more(listener, flow, seg, now)
+        elif kind == ACK and listener.awaits_cookies(now) and self._unproved(flow, seg, listener.config):
+            self._cookie_returns(listener, flow, seg, now)
+        else:
+            iss = isn(self._secret, flow, now)
+            if old is not None:
+                iss = time_wait.next_iss(old.tcb, iss)
+            conn = self._connection(flow, listener.config, iss, now, self._tracer)
+            conn.open(now, passive=True)
+            conn.segment_arrives(seg, now)
+            self._comes_from(listener, conn)
+            if old is not None and conn.state not in GONE:
+                self._set_aside[conn] = old
+
+    def _comes_from(self, listener: Listener, conn: Connection) -> None:
+        """A listener has made a connection, for a segment that has made something of it or not."""
         self.touch(conn)
         if conn.state not in GONE:
-            self.connections[flow] = conn
+            self.connections[conn.flow] = conn
             self._origins[conn] = listener
             listener.add(conn)
-            if old is not None:
-                self._set_aside[conn] = old
         else:
             self.counters.update({what: n for what, n in conn.tcb.counters.items() if what.startswith("discarded")})
+
+    def _look_at_handshake(self, conn: Connection) -> None:
+        """Tell a listener when a connection that it has made has left SYN-RECEIVED."""
+        if conn.state is not State.SYN_RECEIVED and (listener := self._origins.pop(conn, None)) is not None:
+            listener.handshake_ended(conn)
+
+    def _must_wait(self, conn: Connection, seg: Segment) -> bool:
+        """Would this end the handshake, and there is no room in the backlog? It comes again, or our SYN,ACK does."""
+        listener = self._origins.get(conn)
+        return listener is not None and listener.backlog_full and seg.flags & (SYN | ACK | RST) == ACK
+
+    # SYN cookies
+
+    def _unproved(self, flow: Flow, seg: Segment, config: Config) -> bool:
+        """May anybody have sent this? There is room for one who proves who he is, and whose proof fails gets none."""
+        signer = authentication.of(flow, config)
+        return signer is None and authentication.objection(None, seg, None, config) is None
+
+    def _keep_no_more(self, listener: Listener, flow: Flow, seg: Segment, now: float) -> None:
+        """A SYN for which there is no room: answer it and keep nothing, or do not answer."""
+        if not listener.config.syn_cookies:
+            self._ignore(flow, seg, "too many half-open connections", now, listener)
+            return
+        syn = syn_cookies.reduced(seg, listener.config, flow)
+        _, syn_ack = self._off_the_record(listener, flow, syn, syn_cookies.iss(self._secret, flow, syn, now), now)
+        syn_cookies.stamp(syn_ack, syn)
+        self._replies.append((flow, syn_ack))
+        listener.cookie_sent_at = now
+        listener.count("SYN cookies sent")
+        if self._tracer:
+            self._tracer(SegmentIn(now, flow, seg))
+            self._tracer(SegmentOut(now, flow, syn_ack, False))
+
+    def _cookie_returns(self, listener: Listener, flow: Flow, seg: Segment, now: float) -> None:
+        """An ACK of nothing that we know of: of a cookie, it makes the connection that we have not kept."""
+        syn = syn_cookies.syn(self._secret, flow, seg, now)
+        if syn is None and seg.len:  # It may have overtaken the ACK. What matters comes again, as a RST could not.
+            self._ignore(flow, seg, "text or FIN before a SYN cookie", now, listener)
+            return
+        if syn is None:
+            listener.count("SYN cookies refused")
+            self._arrives_in_closed(flow, seg, now)
+            return
+        if listener.backlog_full:
+            self._ignore(flow, seg, "the backlog is full", now, listener)
+            return
+        listener.count("SYN cookies returned")
+        conn, _ = self._off_the_record(listener, flow, syn, wrap(seg.ack - 1), now)
+        syn_cookies.unmeasured(conn.tcb)
+        conn.tcb.trace = self._tracer
+        conn.segment_arrives(seg, now)
+        self._comes_from(listener, conn)
+        self._look_at_handshake(conn)
+
+    def _off_the_record(
+        self, listener: Listener, flow: Flow, syn: Segment, iss: int, now: float
+    ) -> tuple[Connection, Segment]:
+        """A connection in SYN-RECEIVED that is not in the table, and its SYN,ACK."""
+        conn = self._connection(flow, listener.config, iss, now, None)
+        conn.open(now, passive=True)
+        conn.segment_arrives(syn, now)
+        (syn_ack,) = conn.output(now)
+        return conn, syn_ack
+
+    # TIME-WAIT
 
     def _decide(self, old: Connection, new: Connection, now: float) -> None:
         """The handshake of a new incarnation has ended. If its SYN was an old duplicate after all, TIME-WAIT goes on
@@ -356,11 +387,14 @@ class Endpoint:
             if self._tracer:
                 self._tracer(SegmentOut(now, flow, answer, False))
 
-    def _ignore(self, flow: Flow, seg: Segment, reason: str, now: float) -> None:
-        self.counters["ignored: " + reason] += 1
+    def _ignore(self, flow: Flow, seg: Segment, reason: str, now: float, listener: Listener | None = None) -> None:
+        (listener.count if listener else self._count)("ignored: " + reason)
         if self._tracer:
             self._tracer(SegmentIn(now, flow, seg))
             self._tracer(SegmentDiscarded(now, flow, seg, reason))
+
+    def _count(self, what: str) -> None:
+        self.counters[what] += 1
 
 
 def valid(flow: Flow) -> bool:

@@ -24,7 +24,7 @@ def isn(secret: bytes, flow: Flow, now: float) -> int:
     Returns:
       32 bits.
     """
-    return wrap(int(now * TICKS_PER_SECOND) + _prf(secret, b"isn", flow))
+    return wrap(int(now * TICKS_PER_SECOND) + prf(secret, b"isn", flow))
 
 
 def timestamp_offset(secret: bytes, flow: Flow) -> int:
@@ -34,9 +34,10 @@ def timestamp_offset(secret: bytes, flow: Flow) -> int:
     pair, so that the timestamps of the next one continue where the last one's ended: what RFC 6191 and the peer's
     PAWS go by.
     """
-    return _prf(secret, b"tsval", flow)
+    return prf(secret, b"tsval", flow)
 
 
-def _prf(secret: bytes, purpose: bytes, flow: Flow) -> int:
-    text = f"{flow.local} {flow.local_port} {flow.remote} {flow.remote_port}"
+def prf(secret: bytes, purpose: bytes, flow: Flow, *more: int) -> int:
+    """32 bits that nobody can tell without the secret; for each *purpose*, up to 8 octets, others."""
+    text = " ".join(map(str, (*flow, *more)))
     return int.from_bytes(blake2s(text.encode(), key=secret, person=purpose, digest_size=4).digest(), "big")

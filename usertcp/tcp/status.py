@@ -73,6 +73,18 @@ class Status:
     soft_error: str | None
 
 
+@dataclass(slots=True, frozen=True)
+class ListenerStatus:
+    """The same for a passive OPEN."""
+
+    half_open: int
+    """Connections in SYN-RECEIVED."""
+    waiting: int
+    """Established ones that nobody has accepted yet."""
+    counters: dict[str, int]
+    """SYN cookies sent, returned and refused; half-open connections lost; what was ignored, and why. By name."""
+
+
 def status(tcb: Tcb, now: float) -> Status:
     """Read everything out of a TCB."""
     snd, rcv = tcb.snd, tcb.rcv

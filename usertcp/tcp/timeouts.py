@@ -6,7 +6,7 @@ from usertcp.errors import ConnectionTimedOut
 from usertcp.tcp import ecn, keepalive, loss_detection, path_mtu, path_probing, undo, user_timeout
 from usertcp.tcp.events import TimerExpired
 from usertcp.tcp.recovery import NO_NEWS
-from usertcp.tcp.state import Event
+from usertcp.tcp.state import Event, State
 from usertcp.tcp.tcb import NEVER, TIMERS, Tcb
 
 
@@ -32,6 +32,10 @@ def patience(tcb: Tcb) -> float:
 def retransmission_timeout(tcb: Tcb, now: float) -> None:
     """RFC 6298, 5.4 to 5.6: everything in flight is taken for lost, the timer backs off, cwnd falls to one segment."""
     if path_mtu.timed_out(tcb, now):
+        return
+    if tcb.state is State.SYN_RECEIVED and tcb.passive and tcb.retransmissions >= tcb.config.syn_ack_retransmissions:
+        # R2 as a count (RFC 9293, 3.8.3). No RST: whoever forges SYNs would have us send one more segment for each.
+        tcb.fail(Event.TIMEOUT, ConnectionTimedOut("our SYN,ACK was not acknowledged"), now)
         return
     tcb.retransmissions += 1
     if path_mtu.suspect_black_hole(tcb, now):

@@ -10,8 +10,9 @@ from tests.lab.differential.script import Step
 from usertcp.errors import MalformedPacket
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
-from usertcp.tcp.endpoint import Endpoint, Listener
+from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.keepalive import KeepAlive
+from usertcp.tcp.listener import Listener
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.wire import IcmpError
