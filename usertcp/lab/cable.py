@@ -46,6 +46,12 @@ def plug(namespaces: Namespaces) -> None:
         _add_addresses(namespace, end, other)
 
 
+def route(network: str) -> None:
+    """From now on give the peer what this process sends to a network: the peer passes nothing on."""
+    with IPRoute() as ipr:
+        ipr.route("replace", dst=network, gateway=PEER.address)
+
+
 def _set_up(namespace: Namespace, end: End) -> None:
     if IPV6.exists():
         namespace.sysctl(f"net.ipv6.conf.{end.interface}.disable_ipv6", 0)

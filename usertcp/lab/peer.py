@@ -178,6 +178,11 @@ class Peer:
         finally:
             self.reset(stream)
 
+    def forge(self, packet: bytes) -> None:
+        """Put an IPv4 packet onto the cable as it is, whatever address it says it is from."""
+        with self.namespace.inside(), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+            sock.sendto(packet, (socket.inet_ntop(socket.AF_INET, packet[16:20]), 0))
+
     def reset(self, stream: trio.SocketStream) -> None:
         """Close a connection with a RST: the kernel's form of ABORT (SO_LINGER with no time to linger). None that
         is closed."""

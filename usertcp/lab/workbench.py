@@ -76,6 +76,7 @@ class Lab:
         """Every record, in the order of the events."""
         self.stack: Stack
         self._tracer = tracer
+        self._drawn: Callable[[Flow], bool] = lambda flow: True
         self._nursery: trio.Nursery
         self._flow: Flow | None = None
         self._over = False
@@ -158,6 +159,10 @@ class Lab:
         """Let a picture be seen under the claims: lines of text."""
         self.pictures.append(picture)
 
+    def draw_only(self, which: Callable[[Flow], bool]) -> None:
+        """From now on leave all but some pairs of sockets out of the picture. `trace` has them all."""
+        self._drawn = which
+
     def check_states(self, flow: Flow, *, ours: str = "", peer: str = "") -> None:
         """Claim which states we, and the peer's kernel, have gone through, from first to last.
 
@@ -174,7 +179,7 @@ class Lab:
         self.trace.append(record)
         if isinstance(record, Record):
             self._flow = record.flow
-        if self._tracer:
+        if self._tracer and (not isinstance(record, Record) or self._drawn(record.flow)):
             self._tracer(record)
 
     def _ask_kernel(self) -> None:

@@ -16,6 +16,7 @@ ORDER = (
     "last-ack-loss",
     "time-wait",
     "port-reuse",
+    "syn-flood",
     "data-loss",
     "sack",
     "rack-tail-loss",
