@@ -38,7 +38,8 @@ def flows(draw: st.DrawFn) -> Flow:
 
 
 unknown = st.lists(
-    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 19, 28, 29)), st.binary(max_size=6)), max_size=2
+    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 19, 28, 29, 34)), st.binary(max_size=6)),
+    max_size=2,
 ).map(tuple)
 options = (
     st.builds(
@@ -61,6 +62,12 @@ options = (
         signature=st.builds(Signature, st.binary(min_size=16, max_size=16))
         | st.builds(Signature, st.binary(max_size=20), st.tuples(octet, octet)),
     )
+)
+options |= st.builds(
+    Options,
+    mss=st.none() | port,
+    timestamps=st.none() | st.tuples(word, word),
+    fast_open=st.sampled_from([0, 4, 6, 8, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
 )
 segments = st.builds(
     Segment,

@@ -43,7 +43,10 @@ SEGMENTS = {
     "SACK": Segment(5, 6, ACK, 7, Options(timestamps=(1, 2), sack=((10, 20), (30, 40), (2**32 - 5, 5)))),
     "user timeout": Segment(5, 6, ACK, 7, Options(timestamps=(1, 2), user_timeout=300)),
     "user timeout in minutes": Segment(5, 6, ACK, 7, Options(user_timeout=40_020)),
-    "unknown options": Segment(5, 6, ACK, 7, Options(unknown=((34, b"cookie"), (253, b"")))),
+    "cookie request": Segment(5, 0, SYN, 7, Options(mss=1460, fast_open=b"")),
+    "cookie": Segment(5, 0, SYN, 7, Options(mss=1460, fast_open=b"a cookie"), b"text"),
+    "long cookie": Segment(5, 0, SYN, 7, Options(fast_open=bytes(16))),
+    "unknown options": Segment(5, 6, ACK, 7, Options(unknown=((34, b"sugar"), (253, b"")))),
     "traffic class": Segment(5, 6, ACK, 7, data=b"hello", traffic_class=46 << 2 | 2),
     "everything at its largest": Segment(
         2**32 - 1, 2**32 - 1, 0xFF, 65535, data=b"\xff" * 65, up=65535, traffic_class=0xFF
@@ -166,7 +169,7 @@ def test_options_are_read_in_any_segment(codec: Codec, flags: str) -> None:
 
 
 @pytest.mark.rfc("9293", "3.1", "MUST-6")
-@pytest.mark.parametrize("kind", [6, 7, 14, 15, 25, 27, 30, 34, 69, 253, 254, 255])
+@pytest.mark.parametrize("kind", [6, 7, 14, 15, 25, 27, 30, 35, 69, 253, 254, 255])
 @pytest.mark.parametrize("data", [b"", b"\x01", bytes(range(8)), b"\xff" * 30])
 def test_unknown_options_do_not_hinder_the_others(codec: Codec, kind: int, data: bytes) -> None:
     assert received(codec, from_peer(options=[(kind, data), ("MSS", 1400)])).options == Options(

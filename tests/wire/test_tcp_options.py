@@ -34,6 +34,10 @@ TIMESTAMPS = b"\x08\x0a\x00\x00\x00\x01\x00\x00\x00\x02"
         (Options(user_timeout=32767), "1c047fff"),
         (Options(user_timeout=32820), "1c048223"),
         (Options(user_timeout=32767 * 60), "1c04ffff"),
+        (Options(fast_open=b""), "22020000"),
+        (Options(fast_open=b"four"), "2206666f75720000"),
+        (Options(fast_open=b"a cookie"), "220a6120636f6f6b69650000"),
+        (Options(fast_open=bytes(16)), "2212" + 16 * "00" + "0000"),
         (Options(mss=1460, window_scale=7, sack_permitted=True, timestamps=(1, 2)),
          "020405b40402080a000000010000000201030307"),
     ],
@@ -80,8 +84,21 @@ def test_options_may_begin_on_any_octet(before: int) -> None:
 
 @pytest.mark.rfc("9293", "3.1", "MUST-6")
 def test_unknown_options_are_skipped_by_their_length_and_kept_for_whoever_looks() -> None:
-    octets = b"\xfd\x02" + MSS + b"\x22\x0acookie!!" + b"\x1b\x04\x01\x02"
-    assert read(octets) == Options(mss=1460, unknown=((253, b""), (34, b"cookie!!"), (27, b"\x01\x02")))
+    octets = b"\xfd\x02" + MSS + b"\x23\x0aoctets!!" + b"\x1b\x04\x01\x02"
+    assert read(octets) == Options(mss=1460, unknown=((253, b""), (35, b"octets!!"), (27, b"\x01\x02")))
+
+
+@pytest.mark.rfc("7413", "4.1.1")
+@pytest.mark.parametrize("octets", [1, 2, 3, 5, 15, 17, 18, 36])
+def test_a_fast_open_option_of_another_length_is_ignored(octets: int) -> None:
+    """It is not malformed, and what else the SYN says counts."""
+    data = bytes(octets)
+    assert read(MSS + bytes((34, 2 + octets)) + data) == Options(mss=1460, unknown=((34, data),))
+
+
+@pytest.mark.rfc("7413", "4.1.1")
+def test_a_fast_open_option_need_not_be_aligned() -> None:
+    assert read(MSS + b"\x01\x22\x08cookie\x22\x03?") == Options(mss=1460, fast_open=b"cookie", unknown=((34, b"?"),))
 
 
 @pytest.mark.rfc("9293", "3.1", "MUST-7")

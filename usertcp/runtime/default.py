@@ -23,6 +23,7 @@ async def open_tcp_stream(
     local_address: str | None = None,
     local_port: int | None = None,
     config: Config | None = None,
+    fast_open: bytes | None = None,
     happy_eyeballs_delay: float = STAGGER,
 ) -> TcpStream:
     """Connect to a host, beside the kernel: `trio.open_tcp_stream`, with the TCP of this package.
@@ -37,6 +38,7 @@ async def open_tcp_stream(
         local_address=local_address,
         local_port=local_port,
         config=config,
+        fast_open=fast_open,
         happy_eyeballs_delay=happy_eyeballs_delay,
     )
 

@@ -54,6 +54,9 @@ class TcpListener(trio.abc.Listener[TcpStream]):
     async def accept(self) -> TcpStream:
         """Wait for a connection to be established, and return it. Several tasks may do so; each gets others.
 
+        With `Config.fast_open` it may be returned in SYN-RECEIVED, with text to read, and be answered at once (RFC
+        7413).
+
         Raises:
           trio.ClosedResourceError: the listener or its stack was closed.
         """

@@ -58,6 +58,7 @@ class Stack:
         local_address: str | None = None,
         local_port: int | None = None,
         config: Config | None = None,
+        fast_open: bytes | None = None,
         happy_eyeballs_delay: float = STAGGER,
     ) -> TcpStream:
         """Connect to a host; returns when the connection is established (active OPEN; RFC 9293, 3.10.1).
@@ -70,6 +71,9 @@ class Stack:
           local_address: one of ours (MUST-43); by default the one that the route to the host has (MUST-44).
           local_port: our port; by default a free one, chosen so that it is hard to guess (RFC 6056).
           config: for this connection; by default the stack's.
+          fast_open: the first octets to send, or none to prepare for it. They go with the SYN if the server has given
+            us a cookie before (RFC 7413); else we ask for one, and send them after the handshake. Only for what may
+            arrive twice, and at a host whose connection is not the one returned (6.1).
 
         Raises:
           TcpError: no address could be connected to. If all failed alike, it has the type of that: ConnectionRefused,
@@ -83,11 +87,22 @@ class Stack:
             raise InvalidAddress(f"local port {local_port}")
         addresses = await resolve(host, port)
 
+        queued: dict[TcpStream, int] = {}
+
         def attempt(remote: str, changes: Changes) -> TcpStream:
             local = self._local_address(local_address, remote)
-            return self._attempt(local, remote, port, local_port, config, changes)
+            stream, octets = self._attempt(local, remote, port, local_port, config, fast_open, changes)
+            queued[stream] = octets
+            return stream
 
-        return await connect(addresses, attempt, f"{host} port {port}", happy_eyeballs_delay)
+        stream = await connect(addresses, attempt, f"{host} port {port}", happy_eyeballs_delay)
+        if fast_open is not None and queued[stream] < len(fast_open):
+            try:
+                await stream.send_all(fast_open[queued[stream] :])
+            except BaseException:
+                stream.abort()
+                raise
+        return stream
 
     async def open_tcp_listener(
         self, port: int, host: str | None = None, *, backlog: int | None = None, config: Config | None = None
@@ -197,9 +212,16 @@ class Stack:
         return asked
 
     def _attempt(
-        self, local: str, remote: str, port: int, local_port: int | None, config: Config | None, changes: Changes
-    ) -> TcpStream:
-        """A connection in SYN-SENT; its SYN is on its way."""
+        self,
+        local: str,
+        remote: str,
+        port: int,
+        local_port: int | None,
+        config: Config | None,
+        fast_open: bytes | None,
+        changes: Changes,
+    ) -> tuple[TcpStream, int]:
+        """A connection in SYN-SENT; its SYN is on its way. And how many octets of *fast_open* are queued."""
         self._check_open()
         now = trio.current_time()
 
@@ -211,17 +233,19 @@ class Stack:
         else:
             claim = self._claims.take(local, local_port, remote)
         try:
-            conn = self.endpoint.open(Flow(local, local_port, remote, port), now, config)
+            flow = Flow(local, local_port, remote, port)
+            conn = self.endpoint.open(flow, now, config, text_in_syn=fast_open is not None)
         except OSError:
             claim.release()
             raise
+        queued = conn.send(fast_open, now) if fast_open else 0
         stream = TcpStream(self, conn, claim, changes)
         try:
             self.transmit()
         except SetupError:
             stream.abort()
             raise
-        return stream
+        return stream, queued
 
     def _listen(self, addresses: list[str], port: int, backlog: int | None, config: Config | None) -> TcpListener:
         self._check_open()

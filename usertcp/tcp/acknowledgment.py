@@ -8,6 +8,7 @@ from __future__ import annotations
 from usertcp.tcp import (
     auto_tuning,
     cwnd_validation,
+    fast_open,
     loss_detection,
     path_mtu,
     path_probing,
@@ -62,8 +63,10 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
     if recovered:
         tcb.congestion.on_recovered(tcb.flight_size, now)
         tcb.congestion_changed("recovered", now)
-    elif handshake:
-        start_recovery(tcb)
+    elif handshake and not tcb.fast_opened:
+        start_sending(tcb)
+        fast_open.answered(tcb, seg, now)
+    elif handshake and tcb.retransmissions:
         start_congestion_control(tcb)
     elif tcb.ecn.enabled and seg.flags & ECE:
         pass  # no growth on the word of congestion (RFC 3168, 6.1.2); `ecn.take` sees to the rest
@@ -97,6 +100,12 @@ def learn(tcb: Tcb, acked: int, now: float) -> None:
 def arrived(tcb: Tcb, now: float) -> None:
     """Count what has arrived."""
     tcb.deliveries.on_arrival(tcb.snd.una - tcb.snd.iss + tcb.recovery.sacked_octets, now)
+
+
+def start_sending(tcb: Tcb) -> None:
+    """The handshake is done, or as good as done, and text may go out."""
+    start_recovery(tcb)
+    start_congestion_control(tcb)
 
 
 def start_recovery(tcb: Tcb) -> None:

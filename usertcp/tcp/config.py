@@ -144,6 +144,10 @@ class Config:
     syn_ack_retransmissions: int = 5
     """How often a SYN,ACK is sent again before a half-open connection is forgotten: after 63 s, with Linux's number.
     Nobody waits for it, so it need not last as long as a SYN (`r2_syn`)."""
+    fast_open: int = 0
+    """Of a listener: take text that comes with a SYN, and hand it out before the handshake is done, for so many
+    connections at a time (RFC 7413). 0: never, as the RFC demands of a default, since a duplicate of the SYN may
+    deliver the text twice. A client says so for each connection: see `Stack.open_tcp_stream`."""
 
     md5_keys: tuple[Md5Key, ...] = ()
     """With peers that these fit, only segments that are signed count, and all of ours are (RFC 2385). A stack's, or
@@ -191,6 +195,8 @@ class Config:
             raise ValueError(
                 f"send_buffer and receive_buffer hold at least 1 octet, receive_buffer at most {LARGEST_BUFFER}"
             )
+        if self.fast_open < 0:
+            raise ValueError("fast_open is a number of connections, or 0")
         if self.memory < 1:
             raise ValueError("memory is at least 1 octet")
         if not 0 <= self.dscp < 64 or (self.ttl is not None and not 1 <= self.ttl <= 255):

@@ -11,7 +11,7 @@ from itertools import count
 from math import inf
 
 from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
-from usertcp.tcp import authentication, icmp, path_mtu, reset, syn_cookies, time_wait
+from usertcp.tcp import authentication, fast_open, icmp, path_mtu, reset, syn_cookies, time_wait
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
@@ -61,6 +61,7 @@ class Endpoint:
         self.advise = advise
         self._tracer = tracer
         self._paths = path_mtu.PathMtuCache()
+        self._servers = fast_open.KnownServers()
         self._ports = PortChooser(secret, *config.port_range)
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._origins: dict[Connection, Listener] = {}
@@ -83,8 +84,12 @@ class Endpoint:
 
         return self._ports.choose(local, remote, remote_port, in_use)
 
-    def open(self, flow: Flow, now: float, config: Config | None = None) -> Connection:
+    def open(self, flow: Flow, now: float, config: Config | None = None, *, text_in_syn: bool = False) -> Connection:
         """Active OPEN: a connection in SYN-SENT.
+
+        Args:
+          text_in_syn: text that is queued before the next `output` may go with the SYN, and so be delivered twice (RFC
+            7413, 6.1). It does if the server has given us a cookie before; else we ask for one.
 
         Raises:
           ConnectionAlreadyExists: the pair of sockets is in use; TIME-WAIT is use.
@@ -96,6 +101,8 @@ class Endpoint:
             raise ConnectionAlreadyExists(f"in {conn.state}")
         conn = self._connection(flow, config or self.config, isn(self._secret, flow, now), now, self._tracer)
         conn.open(now)
+        if text_in_syn:
+            fast_open.ask(conn.tcb, self._servers, now)
         self.connections[flow] = conn
         self.touch(conn)
         return conn
@@ -278,6 +285,8 @@ class Endpoint:
                 iss = time_wait.next_iss(old.tcb, iss)
             conn = self._connection(flow, listener.config, iss, now, self._tracer)
             conn.open(now, passive=True)
+            if listener.config.fast_open:
+                fast_open.requested(conn.tcb, seg, listener.requests, self._secret, now, listener.count)
             conn.segment_arrives(seg, now)
             self._comes_from(listener, conn)
             if old is not None and conn.state not in GONE:
@@ -294,8 +303,9 @@ class Endpoint:
             self.counters.update({what: n for what, n in conn.tcb.counters.items() if what.startswith("discarded")})
 
     def _look_at_handshake(self, conn: Connection) -> None:
-        """Tell a listener when a connection that it has made has left SYN-RECEIVED."""
-        if conn.state is not State.SYN_RECEIVED and (listener := self._origins.pop(conn, None)) is not None:
+        """Tell a listener when a connection that it has made has left SYN-RECEIVED, or need not for it."""
+        ready = conn.state is not State.SYN_RECEIVED or conn.tcb.fast_opened
+        if ready and (listener := self._origins.pop(conn, None)) is not None:
             listener.handshake_ended(conn)
 
     def _must_wait(self, conn: Connection, seg: Segment) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from usertcp.tcp import syn_cookies
+from usertcp.tcp import fast_open, syn_cookies
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.segment import Flow
@@ -35,6 +35,7 @@ class Listener:
         self.port = port
         self.backlog = backlog
         self.config = config
+        self.requests = fast_open.Requests(config.fast_open)
         self.on_change: Callable[[], None] = nobody
         """Called when `accept` has something new."""
         self.closed = False
@@ -85,7 +86,7 @@ class Listener:
         self._half_open[conn.flow] = conn
 
     def handshake_ended(self, conn: Connection) -> None:
-        """The connection has left SYN-RECEIVED: it is ready to be accepted, or gone."""
+        """The connection has left SYN-RECEIVED, or need not for it: it is ready to be accepted, or gone."""
         if self._half_open.get(conn.flow) is not conn:
             return
         del self._half_open[conn.flow]

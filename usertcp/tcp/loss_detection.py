@@ -46,7 +46,8 @@ def schedule_probe(tcb: Tcb, now: float) -> None:
     timeout (RFC 8985, 7.2)."""
     recovery, timers = tcb.recovery, tcb.timers
     timers.loss_probe = NEVER
-    if not recovery.wants_probe(tcb.snd.una) or tcb.loss_probe.end is not None or timers.retransmit == NEVER:
+    wanted = tcb.syn_acked and recovery.wants_probe(tcb.snd.una)
+    if not wanted or tcb.loss_probe.end is not None or timers.retransmit == NEVER:
         return
     pto = WITHOUT_SAMPLE
     if tcb.rtt.srtt is not None:

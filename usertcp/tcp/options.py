@@ -1,4 +1,4 @@
-"""TCP options as values (RFC 9293, 3.2; RFC 7323; RFC 2018). How they look in octets is the codec's business."""
+"""TCP options as values (RFC 9293, 3.2; RFC 7323; RFC 2018 ...). How they look in octets is the codec's business."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ class Options:
     user_timeout: int | None = None
     """Seconds, 1 to 32,767, or whole minutes up to as many (RFC 5482, 3.3). The reserved 0 is None."""
     signature: Signature | None = None
+    fast_open: bytes | None = None
+    """A cookie of 4 to 16 octets, or b"", which asks for one (RFC 7413, 4.1.1). Only meaningful with SYN."""
     unknown: tuple[tuple[int, bytes], ...] = ()
     """(kind, data) of every other option, in their order: ignored by the core, kept for whoever looks (MUST-6)."""
 

@@ -6,9 +6,12 @@ FIN with or after the last of it, then a bare acknowledgment if one is still owe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from usertcp.tcp import (
     cwnd_validation,
     ecn,
+    fast_open,
     loss_detection,
     pacing,
     path_mtu,
@@ -78,14 +81,16 @@ def acceptable_seq(tcb: Tcb) -> int:
 
 def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
     """Send the lost octets again, as recovery and the congestion window allow, and always within the peer's window,
-    which may have shrunk (RFC 9293, 3.8.6, SHLD-16). A SYN is bound by no window."""
+    which may have shrunk (RFC 9293, 3.8.6, SHLD-16). A SYN is bound by no window, and goes alone: who does not answer
+    it gets nothing else again (RFC 7413, 4.2.2)."""
     snd, recovery = tcb.snd, tcb.recovery
     while (lost := recovery.next_lost(snd.nxt)) is not None:
         syn = lost[0] == snd.iss
         limit = snd.iss + 1 if syn else resend_limit(tcb, lost[1])
         if tcb.frto is not None and tcb.frto.resent is not None:
             return
-        if lost[0] >= limit or not (syn or recovery.may_resend(tcb.congestion.cwnd, tcb.flight_size)):
+        may = syn or (tcb.syn_acked and recovery.may_resend(tcb.congestion.cwnd, tcb.flight_size))
+        if lost[0] >= limit or not may:
             return
         if not syn and silly(tcb, lost, limit):
             return
@@ -113,7 +118,8 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
     snd = tcb.snd
     if snd.nxt == snd.iss:
         out.append(segment_at(tcb, snd.iss, snd.iss + 1, now))
-    if tcb.state in (State.SYN_SENT, State.SYN_RECEIVED) or tcb.recovery.lost_octets or tcb.frto is not None:
+    waits = tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECEIVED and not tcb.fast_opened)
+    if waits or tcb.recovery.lost_octets or tcb.frto is not None:
         return
     restart_after_idle(tcb, now)
     while snd.nxt < tcb.end:
@@ -273,7 +279,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0)
     else:
         tcb.deliveries.on_sent(snd.nxt, now)
         if tcb.timed is None:
-            tcb.timed = (snd.nxt, now)
+            tcb.timed = (position + 1 if seg.flags & SYN else snd.nxt, now)
     tcb.recovery.on_sent(position, position + seg.len, now)
     tcb.last_sent = now
     pacing.charge(tcb, len(seg.data), now)
@@ -288,6 +294,7 @@ def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Seg
     if flags & SYN:
         flags |= ecn.in_syn(tcb)
         options = syn_options(tcb, now)
+        data = fast_open.text(tcb, options)
         wnd = window.offer_in_syn(tcb)
     else:
         options = ordinary_options(tcb, now)
@@ -323,13 +330,15 @@ def syn_options(tcb: Tcb, now: float) -> Options:
     first = tcb.state is State.SYN_SENT
     scaling = config.window_scaling if first else tcb.window_scaling
     stamps = timestamps.wanted(tcb, config.sack) if first else tcb.timestamps.enabled
-    return Options(
+    options = Options(
         mss=tcb.rcv.mss,
         window_scale=window.scale_for(config.receive_buffer) if scaling else None,
         sack_permitted=config.sack if first else tcb.sack_permitted,
         timestamps=(timestamps.clock(tcb, now), tcb.timestamps.recent) if stamps else None,
         user_timeout=user_timeout.advertised(config) if tcb.signature_octets <= ROOM_BESIDE_SYN else None,
     )
+    cookie = fast_open.option(tcb, options)
+    return options if cookie is None else replace(options, fast_open=cookie)
 
 
 def ordinary_options(tcb: Tcb, now: float) -> Options:

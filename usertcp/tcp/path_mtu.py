@@ -170,7 +170,7 @@ def suspect_black_hole(tcb: Tcb, now: float) -> bool:
     """The retransmission timer has expired. If it did so R1 times for a large segment, the path may drop such segments
     and say nothing: what is sent again, is in smaller ones; after R1 times more in the smallest. Before the handshake
     is done, and for less text than that, size is not the cause. Says whether it may be."""
-    if not tcb.config.black_hole_detection or tcb.retransmissions % tcb.config.r1:
+    if not tcb.config.black_hole_detection or not tcb.syn_acked or tcb.retransmissions % tcb.config.r1:
         return False
     size = least(tcb)
     if tcb.retransmissions == tcb.config.r1:

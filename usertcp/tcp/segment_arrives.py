@@ -45,7 +45,8 @@ def reply_reset(tcb: Tcb, seg: Segment) -> None:
 
 
 def in_listen(tcb: Tcb, seg: Segment, now: float) -> None:
-    """RFC 9293, 3.10.7.2. What comes with the SYN is held until ESTABLISHED."""
+    """RFC 9293, 3.10.7.2. What comes with the SYN is held until ESTABLISHED. With a Fast Open option it is taken at
+    once, or dropped if that is not to be (RFC 7413, 4.2.2)."""
     if seg.flags & RST:
         raise Discard("RST in LISTEN")
     if seg.flags & ACK:
@@ -55,8 +56,13 @@ def in_listen(tcb: Tcb, seg: Segment, now: float) -> None:
         raise Discard("neither SYN nor ACK in LISTEN")
     negotiation.take_syn(tcb, seg, now)
     tcb.passive = True
-    hold(tcb, seg)
     tcb.enter(Event.RCV_SYN, now)
+    if tcb.fast_open is None:
+        hold(tcb, seg)
+    elif tcb.fast_open.done:
+        acknowledgment.start_sending(tcb)
+        urgency.check_urg_bit(tcb, seg)
+        seventh_process_segment_text(tcb, seg, now)
 
 
 def hold(tcb: Tcb, seg: Segment) -> None:
@@ -192,7 +198,9 @@ def second_check_rst_bit(tcb: Tcb, seg: Segment, now: float) -> None:
         challenge_ack.send(tcb, now)
         raise Discard("RST in the window, but not at RCV.NXT: challenged")
     if tcb.state is State.SYN_RECEIVED:
-        if tcb.passive:
+        if tcb.fast_opened:
+            tcb.fail(Event.RCV_RST, ConnectionReset("by the peer"), now)
+        elif tcb.passive:
             tcb.enter(Event.RETURN_TO_LISTEN, now)
         else:
             tcb.fail(Event.RCV_RST, ConnectionRefused(describe(tcb)), now)
@@ -211,7 +219,7 @@ def fourth_check_syn_bit(tcb: Tcb, seg: Segment, now: float) -> None:
     endpoint."""
     if not seg.flags & SYN or crossing(tcb, seg):
         return
-    if tcb.state is State.SYN_RECEIVED and tcb.passive and seg.seq >= tcb.rcv.nxt:
+    if tcb.state is State.SYN_RECEIVED and tcb.passive and not tcb.fast_opened and seg.seq >= tcb.rcv.nxt:
         tcb.enter(Event.RETURN_TO_LISTEN, now)
         raise Discard("another SYN in SYN-RECEIVED: back to LISTEN")
     challenge_ack.send(tcb, now)
@@ -255,7 +263,7 @@ def seventh_process_segment_text(tcb: Tcb, seg: Segment, now: float) -> None:
     rcv = tcb.rcv
     begin = seg.seq + bool(seg.flags & SYN)
     end = begin + len(seg.data)
-    if tcb.state not in RECEIVING:
+    if tcb.state not in RECEIVING and not (tcb.state is State.SYN_RECEIVED and tcb.fast_opened):
         return
     remember_fin(tcb, seg, end)
     right = rcv.edge if rcv.fin is None else min(rcv.edge, rcv.fin)

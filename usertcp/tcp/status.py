@@ -45,6 +45,8 @@ class Status:
     """All segments are signed by TCP-AO (RFC 5925), and with which keys. The counters tell of those that were not."""
     ecn: bool
     """Negotiated (RFC 3168). The counters tell of CE and ECE that came in, and of reductions by ECE."""
+    fast_open: bool
+    """Text that came with the SYN was taken before the handshake was done (RFC 7413)."""
     srtt: float | None
     rttvar: float | None
     rto: float
@@ -110,6 +112,7 @@ def status(tcb: Tcb, now: float) -> Status:
         md5=isinstance(tcb.authentication, Md5),
         ao=tcb.authentication.status if isinstance(tcb.authentication, Ao) else None,
         ecn=tcb.ecn.enabled,
+        fast_open=tcb.fast_opened,
         srtt=tcb.rtt.srtt,
         rttvar=tcb.rtt.rttvar,
         rto=tcb.rtt.rto,

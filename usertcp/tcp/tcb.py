@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields
 from math import inf
 
 from usertcp.errors import TcpError
-from usertcp.tcp import authentication
+from usertcp.tcp import authentication, fast_open
 from usertcp.tcp.config import Config
 from usertcp.tcp.congestion import CongestionControl, controller
 from usertcp.tcp.congestion.delivery import Deliveries
 from usertcp.tcp.events import CwndChanged, Failed, SegmentDiscarded, StateEntered, Tracer
+from usertcp.tcp.fast_open import FastOpen
 from usertcp.tcp.memory import Memory
 from usertcp.tcp.path_mtu import PathMtu
 from usertcp.tcp.path_probing import Search
@@ -230,6 +231,7 @@ class Tcb:
         "duplicate",
         "ecn",
         "error",
+        "fast_open",
         "flow",
         "frto",
         "held",
@@ -335,6 +337,8 @@ class Tcb:
         """When our SYN was first sent."""
         self.loss_probe = LossProbe()
         self.ecn = EcnState()
+        self.fast_open: FastOpen | None = None
+        """Our part in it, if it is in use for this connection (RFC 7413)."""
         self.reduction: Reduction | None = None
         """The last reduction of the congestion window, while it may still turn out to have been wrong."""
         self.frto: ForwardRecovery | None = None
@@ -371,6 +375,11 @@ class Tcb:
     @property
     def syn_acked(self) -> bool:
         return self.snd.una > self.snd.iss
+
+    @property
+    def fast_opened(self) -> bool:
+        """Text of the SYN was taken before the handshake was done."""
+        return self.fast_open is not None and self.fast_open.done
 
     @property
     def fin_acked(self) -> bool:
@@ -432,6 +441,8 @@ class Tcb:
     def fail(self, event: Event, error: TcpError, now: float) -> None:
         """End the connection in an error that the user will see."""
         self.error = error
+        if self.state is State.SYN_SENT:
+            fast_open.unanswered(self, now)
         if self.trace:
             self.trace(Failed(now, self.flow, error))
         self.enter(event, now)

@@ -45,7 +45,7 @@ def offer(tcb: Tcb) -> int:
 
 def offer_in_syn(tcb: Tcb) -> int:
     """The window of a segment with SYN is never scaled (RFC 7323, 2.2)."""
-    field = min(tcb.rcv.space, UNSCALED_MAX)
+    field = min(tcb.receive_buffer.unread + tcb.rcv.space - tcb.rcv.nxt, UNSCALED_MAX)
     tcb.rcv.edge = max(tcb.rcv.edge, tcb.rcv.nxt + field)
     return field
 
@@ -78,7 +78,7 @@ def worth_sending(tcb: Tcb, size: int, full: int) -> bool:
     if size >= full:
         return True
     urgent = tcb.snd.up > tcb.snd.nxt  # what the peer is urged to read should not wait for it
-    idle = tcb.snd.nxt == tcb.snd.una or urgent or not tcb.config.nagle
+    idle = tcb.snd.nxt == max(tcb.snd.una, tcb.snd.iss + 1) or urgent or not tcb.config.nagle
     everything = tcb.snd.nxt + size >= tcb.send_buffer.end
     if everything and (idle or tcb.snd.fin is not None):  # after CLOSE nothing can join the last segment
         return True

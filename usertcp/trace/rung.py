@@ -143,6 +143,8 @@ class Pen:
             items.append(f"uto={options.user_timeout}s")
         if options.signature is not None:
             items.append(str(options.signature))
+        if options.fast_open is not None:
+            items.append(f"tfo={options.fast_open.hex() or '?'}")
         for left, right in options.sack:
             items.append(f"sack={self.numbers.seq(left, ours=not ours)}..{self.numbers.seq(right, ours=not ours)}")
         return items + [f"option {kind} ({len(data)} octets)" for kind, data in options.unknown]

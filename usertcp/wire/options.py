@@ -10,7 +10,7 @@ from usertcp.errors import MalformedPacket
 from usertcp.tcp.options import LONGEST, NO_OPTIONS, Options, Signature
 
 END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
-MD5_SIGNATURE, USER_TIMEOUT, AUTHENTICATION = 19, 28, 29
+MD5_SIGNATURE, USER_TIMEOUT, AUTHENTICATION, FAST_OPEN = 19, 28, 29, 34
 """Option kinds."""
 
 _FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II", USER_TIMEOUT: "!H"}
@@ -22,7 +22,7 @@ _NO_OTHERS = _others(NO_OPTIONS)
 
 
 def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
-    """The list to send, as (kind, values) or, for an unknown kind, (kind, data).
+    """The list to send, as (kind, values) or, for octets that mean nothing to us, (kind, data).
 
     Order and alignment are Linux's: every value starts on its natural boundary, a SYN with everything takes 20 octets.
 
@@ -45,6 +45,8 @@ def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
         items.append((USER_TIMEOUT, (user_timeout_field(options.user_timeout),)))
     if options.sack:
         items += [(NOP, ()), (NOP, ()), (SACK, tuple(edge for block in options.sack for edge in block))]
+    if options.fast_open is not None:
+        items.append((FAST_OPEN, options.fast_open))
     items += options.unknown
     if sum(_size(kind, value) for kind, value in items) > LONGEST:
         raise ValueError(f"more than {LONGEST} octets of options")
@@ -130,6 +132,11 @@ def user_timeout_seconds(field: int) -> int | None:
     return (field & 0x7FFF) * (60 if field & 0x8000 else 1) or None
 
 
+def is_cookie(data: bytes) -> bool:
+    """Is this what a Fast Open option may hold? If not, it is to be ignored (RFC 7413, 4.1.1)."""
+    return not data or (4 <= len(data) <= 16 and len(data) % 2 == 0)
+
+
 def _right_length(kind: int, octets: int) -> bool:
     if kind == SACK:
         return octets > 0 and octets % 8 == 0
@@ -169,6 +176,8 @@ def read(octets: bytes) -> Options:
             options.signature = Signature(data)
         elif kind == AUTHENTICATION:
             options.signature = Signature(data[2:], (data[0], data[1]))
+        elif kind == FAST_OPEN and is_cookie(data):
+            options.fast_open = data
         else:
             unknown.append((kind, data))
     options.unknown = tuple(unknown)

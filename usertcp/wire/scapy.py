@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import pack
 from typing import Any
 
 from scapy.layers.inet import ICMP, IP, TCP, IPerror, TCPerror
@@ -24,6 +25,7 @@ from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import IcmpError
 from usertcp.wire.options import (
     AUTHENTICATION,
+    FAST_OPEN,
     MD5_SIGNATURE,
     MSS,
     NOP,
@@ -32,6 +34,7 @@ from usertcp.wire.options import (
     TIMESTAMPS,
     USER_TIMEOUT,
     WINDOW_SCALE,
+    is_cookie,
     layout,
     signed,
     split,
@@ -49,6 +52,7 @@ _NAMES = {
     MD5_SIGNATURE: "MD5",
     USER_TIMEOUT: "UTO",
     AUTHENTICATION: "AO",
+    FAST_OPEN: "TFO",
 }
 """What Scapy calls the options that we know."""
 
@@ -152,7 +156,8 @@ def _to_scapy(options: Options) -> list[tuple[str | int, Any]]:
     if options is NO_OPTIONS:
         return []
     return [
-        (_NAMES[kind], _value(value)) if isinstance(value, tuple) else (kind, value) for kind, value in layout(options)
+        (_NAMES.get(kind, kind), _value(value) if isinstance(value, tuple) else value)
+        for kind, value in layout(options)
     ]
 
 
@@ -165,7 +170,11 @@ def _value(values: tuple[int, ...]) -> Any:
 
 def _from_scapy(items: list[tuple[str | int, Any]], header: bytes) -> Options:
     """Scapy's reading of the options in a TCP header that has passed our checks; kinds unknown to us as octets."""
-    unknown = tuple(item for item in split(header[TCP_HEADER:]) if item[0] not in _NAMES)
+    unknown = tuple(
+        (kind, data)
+        for kind, data in split(header[TCP_HEADER:])
+        if kind not in _NAMES or (kind == FAST_OPEN and not is_cookie(data))
+    )
     if not items:
         return NO_OPTIONS
     options = Options(unknown=unknown)
@@ -186,4 +195,7 @@ def _from_scapy(items: list[tuple[str | int, Any]], header: bytes) -> Options:
             options.signature = Signature(value.mac, (value.keyid, value.rnextkeyid), header=header)
         elif name == "SAck":
             options.sack = tuple(zip(value[::2], value[1::2], strict=True))
+        elif name == "TFO":
+            cookie = value if isinstance(value, bytes) else pack("!II", *value)  # Scapy takes 8 octets for numbers.
+            options.fast_open = cookie if is_cookie(cookie) else options.fast_open
     return options
