@@ -226,7 +226,7 @@ class Stack:
         now = trio.current_time()
 
         def choose() -> int:
-            return self.endpoint.choose_port(local, remote, port, now)
+            return self.endpoint.choose_port(local, remote, port, now, config)
 
         if local_port is None:
             local_port, claim = self._claims.take_any(choose, local, remote)

@@ -26,6 +26,10 @@ class Config:
     # Time-outs, seconds
     msl: float = 30.0
     """Maximum segment lifetime. TIME-WAIT lasts twice this. Linux's 60 s in all; RFC 9293, 3.4.2 would have 240."""
+    time_wait_reuse: float | None = 1.0
+    """After so long without a segment an active OPEN may take its pair of sockets out of TIME-WAIT, if both
+    incarnations have timestamps, as with Linux's tcp_tw_reuse=1. Otherwise who calls one server often runs out of
+    ports. None: never, to the letter of RFC 9293, 3.10.1."""
     rto_initial: float = 1.0
     """Retransmission timeout before the first RTT sample (RFC 6298, 2.1)."""
     rto_min: float = 1.0
@@ -185,6 +189,8 @@ class Config:
                 raise ValueError(f"ao_keys: two keys for one peer have the same {number}")
         if self.msl <= 0 or not 0 <= self.delayed_ack < 0.5:
             raise ValueError("msl must be positive and delayed_ack from 0 to below 0.5 s")
+        if self.time_wait_reuse is not None and self.time_wait_reuse < 0.001:
+            raise ValueError("time_wait_reuse is at least 0.001 s, a tick of the timestamps, or None")
         if not 0 < self.rto_min <= self.rto_max or self.rto_initial <= 0:
             raise ValueError("rto_min must be positive and at most rto_max, rto_initial positive")
         if self.mss is not None and not 64 <= self.mss <= 65535:

@@ -23,6 +23,9 @@ from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.state import Event, State
 
+UNDECIDED = (State.SYN_SENT, State.SYN_RECEIVED)
+"""It may still turn out that there is no new incarnation."""
+
 
 class Endpoint:
     """Everything between a codec and the users, sans I/O.
@@ -67,7 +70,7 @@ class Endpoint:
         self._origins: dict[Connection, Listener] = {}
         """Which listener a half-open connection came from."""
         self._set_aside: dict[Connection, Connection] = {}
-        """The incarnation in TIME-WAIT whose place a half-open one has taken."""
+        """The incarnation in TIME-WAIT whose place one in `UNDECIDED` has taken."""
         self._touched: dict[Connection, None] = {}
         self._replies: list[tuple[Flow, Segment]] = []
         self._heap: list[tuple[float, int, Connection]] = []
@@ -75,12 +78,14 @@ class Endpoint:
 
     # Opening
 
-    def choose_port(self, local: str, remote: str, remote_port: int, now: float) -> int:
+    def choose_port(self, local: str, remote: str, remote_port: int, now: float, config: Config | None = None) -> int:
         """A local port for an active OPEN (RFC 6056). Raises PortInUse when all are taken toward that remote socket."""
 
         def in_use(port: int) -> bool:
             taken = self._find(Flow(local, port, remote, remote_port))
-            return taken is not None or self._listener(local, port) is not None
+            if taken is not None and not time_wait.may_be_taken(taken.tcb, config or self.config, now):
+                return True
+            return self._listener(local, port) is not None
 
         return self._ports.choose(local, remote, remote_port, in_use)
 
@@ -92,18 +97,25 @@ class Endpoint:
             7413, 6.1). It does if the server has given us a cookie before; else we ask for one.
 
         Raises:
-          ConnectionAlreadyExists: the pair of sockets is in use; TIME-WAIT is use.
+          ConnectionAlreadyExists: the pair of sockets is in use; TIME-WAIT is use (but see `Config.time_wait_reuse`).
           InvalidAddress: no TCP connection can be made between these (RFC 9293, 3.9.1.1, MUST-46).
         """
+        config = config or self.config
         if not valid(flow):
             raise InvalidAddress(f"{flow.local} port {flow.local_port} to {flow.remote} port {flow.remote_port}")
-        if (conn := self._find(flow)) is not None:
-            raise ConnectionAlreadyExists(f"in {conn.state}")
-        conn = self._connection(flow, config or self.config, isn(self._secret, flow, now), now, self._tracer)
+        old = self._find(flow)
+        if old is not None and not time_wait.may_be_taken(old.tcb, config, now):
+            raise ConnectionAlreadyExists(f"in {old.state}")
+        iss = isn(self._secret, flow, now)
+        if old is not None:
+            iss = time_wait.next_iss(old.tcb, iss)
+        conn = self._connection(flow, config, iss, now, self._tracer)
         conn.open(now)
         if text_in_syn:
             fast_open.ask(conn.tcb, self._servers, now)
         self.connections[flow] = conn
+        if old is not None:
+            self._set_aside[conn] = old
         self.touch(conn)
         return conn
 
@@ -202,7 +214,7 @@ class Endpoint:
             self._look_at_handshake(conn)
             if conn.state in GONE and self.connections.get(flow) is conn:
                 del self.connections[flow]
-            if conn.state is not State.SYN_RECEIVED and (old := self._set_aside.pop(conn, None)) is not None:
+            if conn.state not in UNDECIDED and (old := self._set_aside.pop(conn, None)) is not None:
                 self._decide(old, conn, now)
         for conn in touched:
             conn.on_change()
@@ -369,11 +381,11 @@ class Endpoint:
     # TIME-WAIT
 
     def _decide(self, old: Connection, new: Connection, now: float) -> None:
-        """The handshake of a new incarnation has ended. If its SYN was an old duplicate after all, TIME-WAIT goes on
-        (RFC 9293, 3.6.1, MAY-2, condition 2)."""
+        """The handshake of a new incarnation has ended. If its SYN was an old duplicate after all, or ours was not
+        answered, TIME-WAIT goes on (RFC 9293, 3.6.1, MAY-2, condition 2)."""
         if old.state is not State.TIME_WAIT:
             return  # its 2 MSL have passed meanwhile
-        if new.state in GONE:
+        if new.state in GONE and old.flow not in self.connections:
             self.connections[old.flow] = old
         else:
             old.tcb.enter(Event.RCV_SYN, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from usertcp.tcp.config import Config
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.sequence import unwrap, wrap
+from usertcp.tcp.state import State
 from usertcp.tcp.tcb import Tcb
 from usertcp.tcp.timestamps import older
 
@@ -24,6 +25,15 @@ def may_give_way(tcb: Tcb, seg: Segment, config: Config) -> bool:
         return True
     recent = tcb.timestamps.recent
     return older(recent, than=stamps[0]) or (stamps[0] == recent and beyond)
+
+
+def may_be_taken(tcb: Tcb, config: Config, now: float) -> bool:
+    """May an active OPEN, whose *config* this is, begin a new incarnation? If timestamps keep the two apart: the peer
+    sees that our SYN is new (RFC 6191), and PAWS drops what is left of the old one, at both ends (RFC 7323, 5.3)."""
+    patience = config.time_wait_reuse
+    if patience is None or tcb.state is not State.TIME_WAIT or not (config.timestamps and tcb.timestamps.enabled):
+        return False
+    return now - tcb.timestamps.recent_at >= patience
 
 
 def next_iss(tcb: Tcb, iss: int) -> int:
