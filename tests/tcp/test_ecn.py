@@ -281,7 +281,7 @@ def test_ece_is_answered_as_a_loss_is(iss: int, irs: int, congestion: str, left:
         assert status.cwnd >= before
     else:
         assert status.cwnd == status.ssthresh == int(before * left)
-    assert status.counters["reductions by ECE"] == 1
+    assert status.counters["reductions by ECN"] == 1
     assert "segments retransmitted" not in status.counters
 
 
@@ -301,10 +301,10 @@ def test_once_in_a_window(iss: int, irs: int) -> None:
     for ack in range(1001, 10_002, 1000):
         bench.arrives(ACK | ECE, 1, ack, wnd=WINDOW)
     status = bench.tcp.status(bench.now)
-    assert (status.cwnd, status.counters["reductions by ECE"], status.counters["ECE in"]) == (5000, 1, 10)
+    assert (status.cwnd, status.counters["reductions by ECN"], status.counters["ECE in"]) == (5000, 1, 10)
     bench.arrives(ACK | ECE, 1, 11_001, wnd=WINDOW)
     status = bench.tcp.status(bench.now)
-    assert (status.cwnd, status.counters["reductions by ECE"]) == (2500, 2)
+    assert (status.cwnd, status.counters["reductions by ECN"]) == (2500, 2)
 
 
 @pytest.mark.rfc("3168", "6.1.2")
@@ -362,7 +362,7 @@ def test_ece_after_a_loss_in_the_same_window_does_not_count_again(iss: int, irs:
     bench.arrives(ACK | ECE, 1, 10_001, wnd=WINDOW)
     status = bench.tcp.status(bench.now)
     assert status.ssthresh == before
-    assert "reductions by ECE" not in status.counters
+    assert "reductions by ECN" not in status.counters
 
 
 def test_without_negotiation_ece_means_nothing(iss: int, irs: int) -> None:

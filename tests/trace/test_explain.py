@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from usertcp.tcp.segment import ACK, CE, CWR, ECE, ECT0, SYN, Segment
+from usertcp.tcp.segment import ACK, AE, CE, CWR, ECE, ECT0, SYN, Segment
 from usertcp.trace.explain import Explainer
 from usertcp.trace.rows import Row
 
@@ -14,6 +14,7 @@ from usertcp.trace.rows import Row
     [
         (SYN | ECE | CWR, 0, "ECE and CWR in a SYN ask"),
         (SYN | ACK | ECE, 0, "ECE in a SYN,ACK agrees"),
+        (SYN | AE | ECE | CWR, 0, "AE, CWR and ECE in a SYN ask"),
         (SYN | ACK, 0, "The answer to a SYN"),
         (ACK, ECT0, "Data"),
         (ACK, CE, "CE: a router"),

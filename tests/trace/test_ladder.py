@@ -8,8 +8,8 @@ import pytest
 
 from tests.trace.script import FLOW, FLOW6, Script
 from usertcp.tcp import events
-from usertcp.tcp.options import Options
-from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Flow
+from usertcp.tcp.options import EcnFeedback, Options
+from usertcp.tcp.segment import ACE, ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, Flow
 from usertcp.tcp.state import TRANSITIONS, Event, State
 from usertcp.trace import explain
 from usertcp.trace.ladder import Ladders
@@ -322,3 +322,17 @@ def test_rows_of_a_bulk_transfer_are_plain_and_special_ones_are_not() -> None:
     assert not Row(0.0, "in", script.theirs(ACK, 1, 1, wnd=0)).plain
     assert not Row(0.0, "in", script.theirs(FIN | ACK, 1, 1)).plain
     assert not Row(0.0, "event", text="CLOSE").plain
+
+
+def test_with_accurate_ecn_three_bits_are_a_number() -> None:
+    script = Script()
+    script.out(SYN | ACE, 0)
+    script.arrive(SYN | ACK | CWR, 0, 1, options=Options(accurate_ecn=EcnFeedback(0, (1, 0, 1))))
+    script.out(ACK | CWR, 1, 1)
+    script.arrive(ACK | AE | ECE, 1, 1, options=Options(accurate_ecn=EcnFeedback(1, ())))
+    drawn = rungs(script)
+    assert any("SYN,ECE,CWR,AE seq=0" in line for line in drawn)
+    assert any("SYN,ACK,CWR seq=0 ack=1" in line for line in drawn)
+    assert any("accecn=e0b:1,ceb:0,e1b:1" in line for line in drawn)
+    assert any("ACK seq=1 ack=1 ace=2" in line for line in drawn)
+    assert any("ACK seq=1 ack=1 ace=5" in line and "accecn=empty" in line for line in drawn)

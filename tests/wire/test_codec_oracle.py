@@ -14,7 +14,7 @@ from scapy.packet import Raw
 from usertcp.errors import MalformedPacket
 from usertcp.ip.checksum import checksum, pseudo_header
 from usertcp.ip.icmp import build_error
-from usertcp.tcp.options import Options, Signature
+from usertcp.tcp.options import EcnFeedback, Options, Signature
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import ports
 from usertcp.wire.fast import FastCodec
@@ -37,8 +37,9 @@ def flows(draw: st.DrawFn) -> Flow:
     return Flow(inet_ntop(family, local.packed), draw(port), inet_ntop(family, remote.packed), draw(port))
 
 
+KNOWN = (8, 19, 28, 29, 34, 172, 174)
 unknown = st.lists(
-    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in (8, 19, 28, 29, 34)), st.binary(max_size=6)),
+    st.tuples(st.integers(6, 255).filter(lambda kind: kind not in KNOWN), st.binary(max_size=6)),
     max_size=2,
 ).map(tuple)
 options = (
@@ -50,6 +51,13 @@ options = (
         timestamps=st.none() | st.tuples(word, word),
         user_timeout=st.none() | st.integers(1, 32767) | st.integers(547, 32767).map(lambda minutes: minutes * 60),
         unknown=unknown,
+    )
+    | st.builds(
+        Options,
+        timestamps=st.none() | st.tuples(word, word),
+        sack=st.lists(st.tuples(word, word), max_size=2).map(tuple),
+        accurate_ecn=st.none()
+        | st.builds(EcnFeedback, st.integers(0, 1), st.lists(st.integers(0, 2**24 - 1), max_size=2).map(tuple)),
     )
     | st.builds(
         Options,
@@ -73,7 +81,7 @@ segments = st.builds(
     Segment,
     seq=word,
     ack=word,
-    flags=st.integers(0, 255),
+    flags=st.integers(0, 511),
     wnd=port,
     options=options,
     data=st.binary(max_size=70),

@@ -22,8 +22,8 @@ from scapy.packet import Packet, Raw
 from usertcp.errors import MalformedPacket
 from usertcp.ip.fragments import Reassembler, fragment
 from usertcp.ip.icmp import build_error
-from usertcp.tcp.options import Options
-from usertcp.tcp.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Flow, Segment
+from usertcp.tcp.options import EcnFeedback, Options
+from usertcp.tcp.segment import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG, Flow, Segment
 from usertcp.wire import Codec, IcmpError, Ports, ports
 from usertcp.wire.fast import FastCodec
 from usertcp.wire.scapy import ScapyCodec
@@ -40,6 +40,12 @@ SEGMENTS = {
     "RST": Segment(5, 0, RST),
     "urgent": Segment(5, 6, URG | ACK, 7, data=b"!", up=1),
     "ECN": Segment(5, 6, ACK | ECE | CWR, 7),
+    "AccECN": Segment(5, 6, ACK | AE | ECE, 7, Options(timestamps=(1, 2), accurate_ecn=EcnFeedback(0, (1, 0)))),
+    "AccECN in the other order": Segment(5, 6, ACK | AE, 7, Options(accurate_ecn=EcnFeedback(1, (1, 2**24 - 1, 7)))),
+    "AccECN without counters": Segment(5, 6, ACK, 7, Options(timestamps=(1, 2), accurate_ecn=EcnFeedback(1, ()))),
+    "AccECN beside SACK": Segment(
+        5, 6, ACK, 7, Options(timestamps=(1, 2), accurate_ecn=EcnFeedback(0, (1, 0)), sack=((10, 20), (30, 40)))
+    ),
     "SACK": Segment(5, 6, ACK, 7, Options(timestamps=(1, 2), sack=((10, 20), (30, 40), (2**32 - 5, 5)))),
     "user timeout": Segment(5, 6, ACK, 7, Options(timestamps=(1, 2), user_timeout=300)),
     "user timeout in minutes": Segment(5, 6, ACK, 7, Options(user_timeout=40_020)),
@@ -49,7 +55,7 @@ SEGMENTS = {
     "unknown options": Segment(5, 6, ACK, 7, Options(unknown=((34, b"sugar"), (253, b"")))),
     "traffic class": Segment(5, 6, ACK, 7, data=b"hello", traffic_class=46 << 2 | 2),
     "everything at its largest": Segment(
-        2**32 - 1, 2**32 - 1, 0xFF, 65535, data=b"\xff" * 65, up=65535, traffic_class=0xFF
+        2**32 - 1, 2**32 - 1, 0x1FF, 65535, data=b"\xff" * 65, up=65535, traffic_class=0xFF
     ),
 }
 
@@ -199,7 +205,7 @@ def test_of_an_option_that_comes_twice_the_last_counts_in_both_codecs(codec: Cod
 def test_reserved_bits_are_ignored(codec: Codec) -> None:
     packet = from_peer(reserved=7)
     packet[TCP].flags = "SN"
-    assert received(codec, packet).flags == SYN
+    assert received(codec, packet).flags == SYN | AE
 
 
 @pytest.mark.rfc("9293", "3.1", "MUST-3")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from usertcp.tcp import (
     auto_tuning,
     cwnd_validation,
+    ecn,
     fast_open,
     loss_detection,
     path_mtu,
@@ -20,7 +21,7 @@ from usertcp.tcp.congestion import controller
 from usertcp.tcp.events import RttSample
 from usertcp.tcp.recovery.new_reno import NewReno
 from usertcp.tcp.recovery.sack import Sack
-from usertcp.tcp.segment import ECE, FIN, SYN, Segment
+from usertcp.tcp.segment import FIN, SYN, Segment
 from usertcp.tcp.tcb import NEVER, Tcb
 from usertcp.tcp.timeouts import patience
 
@@ -68,7 +69,7 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
         fast_open.answered(tcb, seg, now)
     elif handshake and tcb.retransmissions:
         start_congestion_control(tcb)
-    elif tcb.ecn.enabled and seg.flags & ECE:
+    elif tcb.ecn.enabled and ecn.says_congested(tcb, seg):
         pass  # no growth on the word of congestion (RFC 3168, 6.1.2); `ecn.take` sees to the rest
     elif not tcb.recovery.fast and cwnd_validation.may_grow(tcb, acked):
         tcb.congestion.on_ack(acked, now)

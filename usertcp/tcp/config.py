@@ -82,8 +82,9 @@ class Config:
     """RFC 2018: each end tells the other what arrived out of order, and sends again only what did not (RFC 6675)."""
     dsack: bool = True
     """RFC 2883: tell the peer what arrived twice, so that it sees what it sent again for nothing."""
-    ecn: Literal["off", "passive", "on"] = "passive"
-    """RFC 3168: have congestion marked instead of signalled by loss. "passive": if the peer asks for it; "on": ask too.
+    ecn: Literal["off", "passive", "on", "accurate"] = "passive"
+    """RFC 3168: have congestion marked instead of signalled by loss. "passive": if the peer asks for it; "on": ask too;
+    "accurate": ask for AccECN (RFC 9768), which counts the marks, and agree to it, or to the classic one.
     As on Linux, we do not ask by default: there are paths that drop a SYN which does, at the cost of an RTO."""
 
     # The path
@@ -179,8 +180,8 @@ class Config:
                 raise ValueError(f"{name} must be positive, or None")
         if isinstance(self.congestion, str) and self.congestion not in CONTROLLERS:
             raise ValueError(f"congestion is one of {', '.join(CONTROLLERS)}, or a controller")
-        if self.ecn not in ("off", "passive", "on"):
-            raise ValueError("ecn is off, passive or on")
+        if self.ecn not in ("off", "passive", "on", "accurate"):
+            raise ValueError("ecn is off, passive, on or accurate")
         if self.unknown_ao not in ("accept", "drop"):
             raise ValueError("unknown_ao is accept or drop")
         for number in ("send_id", "receive_id"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 LONGEST = 40
 """What the data offset leaves for options, octets."""
@@ -12,6 +13,28 @@ LONGEST = 40
 def sack_room(others: int) -> int:
     """How many SACK blocks fit beside options that take so many octets (RFC 2018, 3)."""
     return max(LONGEST - others - 4, 0) // 8
+
+
+def feedback_octets(counters: int | None, blocks: int) -> int:
+    """What an AccECN option with so many counters, or none, and a SACK option with so many blocks take together, with
+    padding."""
+    octets = 0 if counters is None else 2 + 3 * counters
+    if blocks:
+        octets += -(octets + 2) % 4 + 2 + 8 * blocks
+    return octets + -octets % 4
+
+
+ORDERS = (("e0b", "ceb", "e1b"), ("e1b", "ceb", "e0b"))
+"""Of the counters in the two AccECN options."""
+
+
+class EcnFeedback(NamedTuple):
+    """An AccECN option (RFC 9768, 3.2.3)."""
+
+    order: int
+    """0: ECT(0), CE, ECT(1). 1: the other way round."""
+    counters: tuple[int, ...]
+    """Octets of text that came with each, modulo 2**24. Those at the end may be left out."""
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -54,6 +77,7 @@ class Options:
     signature: Signature | None = None
     fast_open: bytes | None = None
     """A cookie of 4 to 16 octets, or b"", which asks for one (RFC 7413, 4.1.1). Only meaningful with SYN."""
+    accurate_ecn: EcnFeedback | None = None
     unknown: tuple[tuple[int, bytes], ...] = ()
     """(kind, data) of every other option, in their order: ignored by the core, kept for whoever looks (MUST-6)."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from usertcp.tcp import (
+    accurate_ecn,
     cwnd_validation,
     ecn,
     fast_open,
@@ -25,13 +26,15 @@ from usertcp.tcp import (
     window,
 )
 from usertcp.tcp.events import SegmentOut
-from usertcp.tcp.options import NO_OPTIONS, Options
+from usertcp.tcp.options import NO_OPTIONS, Options, feedback_octets
 from usertcp.tcp.segment import ACK, FIN, PSH, RST, SYN, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.state import State
 from usertcp.tcp.tcb import NEVER, Tcb
 from usertcp.tcp.timeouts import patience
 
+SYN_OCTETS = 20
+"""MSS, window scale, SACK-permitted and timestamps, with padding."""
 ROOM_BESIDE_SYN = 16
 """What a signature may take if a user timeout is to stand in a SYN as well, octets."""
 
@@ -48,6 +51,8 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
     if tcb.state in (State.CLOSED, State.LISTEN):
         tcb.ack_now = False
         return out
+    if tcb.ecn.accurate is not None and tcb.ecn.accurate.reflect:  # text cannot say it (RFC 9768, 3.2.2.1)
+        out.append(segment(tcb, acceptable_seq(tcb), ACK, b"", now))
     if tcb.snd.una < tcb.end:
         if tcb.probe_owed:
             probe(tcb, now, out)
@@ -238,13 +243,10 @@ def arm_timers(tcb: Tcb, now: float) -> None:
 
 def full_size(tcb: Tcb) -> int:
     """Eff.snd.MSS: the text that a full-sized segment holds now, options deducted (RFC 9293, 3.7.1, MUST-16)."""
-    more = sack_octets(tcb) if user_timeout.due(tcb) is None else user_timeout.OCTETS
+    more = 0 if user_timeout.due(tcb) is None else user_timeout.OCTETS
+    option = accurate_ecn.option(tcb, selective_ack.wanted(tcb))
+    more += feedback_octets(None if option is None else len(option.counters), selective_ack.count(tcb))
     return max(tcb.smss - more, 1)
-
-
-def sack_octets(tcb: Tcb) -> int:
-    blocks = selective_ack.count(tcb)
-    return 4 + 8 * blocks if blocks else 0
 
 
 def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0) -> Segment:
@@ -338,14 +340,19 @@ def syn_options(tcb: Tcb, now: float) -> Options:
         user_timeout=user_timeout.advertised(config) if tcb.signature_octets <= ROOM_BESIDE_SYN else None,
     )
     cookie = fast_open.option(tcb, options)
+    if tcb.ecn.accurate is not None:
+        others = tcb.signature_octets + SYN_OCTETS + (user_timeout.OCTETS if options.user_timeout is not None else 0)
+        others += 2 + len(cookie) if cookie is not None else 0
+        options.accurate_ecn = accurate_ecn.option_in_syn_ack(tcb, others)
     return options if cookie is None else replace(options, fast_open=cookie)
 
 
 def ordinary_options(tcb: Tcb, now: float) -> Options:
     stamps = timestamps.option(tcb, now)
     seconds = user_timeout.due(tcb)
+    marks = accurate_ecn.option(tcb, selective_ack.wanted(tcb))
     blocks = selective_ack.write(tcb)
     tcb.user_timeout_owed = tcb.user_timeout_owed and seconds is None
-    if not stamps and not blocks and seconds is None:
+    if not stamps and not blocks and seconds is None and marks is None:
         return NO_OPTIONS
-    return Options(timestamps=stamps, sack=blocks, user_timeout=seconds)
+    return Options(timestamps=stamps, sack=blocks, user_timeout=seconds, accurate_ecn=marks)

@@ -8,8 +8,24 @@ from typing import NamedTuple
 
 from usertcp.tcp.options import NO_OPTIONS, Options
 
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
-FLAG_NAMES = {SYN: "SYN", FIN: "FIN", RST: "RST", PSH: "PSH", ACK: "ACK", URG: "URG", ECE: "ECE", CWR: "CWR"}
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR, AE = (1 << bit for bit in range(9))
+FLAG_NAMES = {
+    SYN: "SYN",
+    FIN: "FIN",
+    RST: "RST",
+    PSH: "PSH",
+    ACK: "ACK",
+    URG: "URG",
+    ECE: "ECE",
+    CWR: "CWR",
+    AE: "AE",
+}
+FLAGS = 0x1FF
+"""All of them (RFC 9293, 3.1; AE: RFC 9768, 3.1.1). The three bits beside them in the header are reserved."""
+ACE = AE | CWR | ECE
+"""With AccECN a counter, but for segments with SYN: there all three ask for it (RFC 9768, 3.1.1 and 3.2.2)."""
+AGREES = frozenset({CWR, CWR | ECE, AE, AE | CWR, AE | ECE})
+"""Which of them make a SYN,ACK agree (RFC 9768, Table 2 and 3.1.3)."""
 
 NOT_ECT, ECT1, ECT0, CE = range(4)
 """The ECN codepoints (RFC 3168, 5): what the lower two bits of the traffic class say."""
@@ -56,6 +72,11 @@ class Segment:
     def len(self) -> int:
         """SEG.LEN: data octets, SYN and FIN counted (RFC 9293, 3.4)."""
         return len(self.data) + bool(self.flags & SYN) + bool(self.flags & FIN)
+
+    @property
+    def ace(self) -> int:
+        """The counter that AE, CWR and ECE are with AccECN (RFC 9768, 3.2.2)."""
+        return (self.flags & ACE) >> 6
 
 
 def flag_names(flags: int) -> list[str]:

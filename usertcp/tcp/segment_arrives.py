@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from usertcp.errors import ConnectionAborted, ConnectionRefused, ConnectionReset
 from usertcp.tcp import (
+    accurate_ecn,
     acknowledgment,
     auto_tuning,
     challenge_ack,
@@ -91,6 +92,8 @@ def in_syn_sent(tcb: Tcb, seg: Segment, now: float) -> None:
     if seg.flags & ACK:
         acknowledgment.acknowledge(tcb, seg, now)
         tcb.enter(Event.RCV_SYN_ACK, now)
+        if tcb.ecn.enabled:
+            ecn.handshake_done(tcb, now)
         tcb.ack_now = True
         urgency.check_urg_bit(tcb, seg)
         seventh_process_segment_text(tcb, seg, now)
@@ -155,7 +158,7 @@ def answers_probe(tcb: Tcb, seg: Segment) -> bool:
 def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
     timestamps.check(tcb, seg, now)
     if tcb.state is State.SYN_RECEIVED and seg.flags & (SYN | ACK | RST) == SYN and seg.seq == tcb.rcv.irs:
-        same_syn_again(tcb, seg)
+        same_syn_again(tcb, seg, now)
     if not acceptable(tcb, seg):
         if not answers_probe(tcb, seg):
             refuse(tcb, seg, now)
@@ -163,10 +166,13 @@ def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
     timestamps.remember(tcb, seg, now)
 
 
-def same_syn_again(tcb: Tcb, seg: Segment) -> None:
+def same_syn_again(tcb: Tcb, seg: Segment, now: float) -> None:
     """Our SYN,ACK was lost. A bare acknowledgment, as for other old segments, would mean nothing to a peer in SYN-SENT;
     so the SYN,ACK is sent again. Text that came with the SYN is held already."""
-    ecn.syn_again(tcb, seg)
+    if not ecn.syn_again(tcb, seg):
+        reason = "asks for classic and for accurate ECN in one handshake"
+        tcb.abort(Event.ABORT, ConnectionAborted(reason), now)
+        raise Discard(reason)
     tcb.recovery.take_for_lost(tcb.snd.iss, tcb.snd.nxt)
     raise Discard("the same SYN again")
 
@@ -183,6 +189,8 @@ def refuse(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.timers.time_wait = now + 2 * tcb.config.msl
         tcb.ack_now = True
         raise Discard("the same FIN again: acknowledged, 2 MSL begin anew")
+    if tcb.ecn.accurate is not None:
+        accurate_ecn.syn_ack_again(tcb, seg)
     selective_ack.notice(tcb, seg.seq, seg.data)
     challenge_ack.answer(tcb, seg, now)
     raise Discard("outside the receive window")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from usertcp.tcp import timestamps
-from usertcp.tcp.options import sack_room
+from usertcp.tcp import accurate_ecn, timestamps
+from usertcp.tcp.options import feedback_octets, sack_room
 from usertcp.tcp.recovery import News, Span
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.sequence import unwrap, wrap
@@ -24,11 +24,27 @@ def notice(tcb: Tcb, begin: int, text: bytes) -> None:
 
 
 def count(tcb: Tcb) -> int:
-    """How many blocks the next segment carries: as many as fit beside what every segment carries."""
+    """How many blocks the next segment carries: as many as fit beside what every segment carries. Beside AccECN's
+    option, two at least. An acknowledgment of acknowledgments has none, lest it be taken for one of text (RFC 9768,
+    3.2.2.5.1)."""
     if not tcb.sack_permitted:
         return 0
-    blocks = tcb.receive_buffer.holes + (tcb.duplicate is not None) + (tcb.rcv.fin is not None and fin_alone(tcb))
-    return min(blocks, sack_room(tcb.option_octets)) if blocks else 0
+    blocks = wanted(tcb)
+    if not blocks:
+        return 0
+    if tcb.ecn.accurate is not None:
+        if tcb.ecn.accurate.of_acks:
+            return 0
+        if (option := accurate_ecn.option(tcb, blocks)) is not None:
+            return min(blocks, sack_room(tcb.option_octets + feedback_octets(len(option.counters), 0)))
+    return min(blocks, sack_room(tcb.option_octets))
+
+
+def wanted(tcb: Tcb) -> int:
+    """How many blocks there would be to send."""
+    if not tcb.sack_permitted:
+        return 0
+    return tcb.receive_buffer.holes + (tcb.duplicate is not None) + (tcb.rcv.fin is not None and fin_alone(tcb))
 
 
 def fin_alone(tcb: Tcb) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from usertcp.tcp.ao import Ao, AoStatus
 from usertcp.tcp.md5 import Md5
@@ -10,7 +10,7 @@ from usertcp.tcp.path_mtu import path_mtu
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.state import State
-from usertcp.tcp.tcb import NEVER, TIMERS, Tcb
+from usertcp.tcp.tcb import NEVER, TIMERS, EcnCounters, Tcb
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,7 +44,11 @@ class Status:
     ao: AoStatus | None
     """All segments are signed by TCP-AO (RFC 5925), and with which keys. The counters tell of those that were not."""
     ecn: bool
-    """Negotiated (RFC 3168). The counters tell of CE and ECE that came in, and of reductions by ECE."""
+    """Negotiated (RFC 3168). The counters tell of CE and ECE that came in, and of reductions by ECN."""
+    ecn_in: EcnCounters | None
+    """r.cep, r.ceb, r.e0b, r.e1b: what has come with which codepoint. None: not with AccECN (RFC 9768) ..."""
+    ecn_out: EcnCounters | None
+    """... and s.cep to s.e1b: what the peer says has arrived of ours."""
     fast_open: bool
     """Text that came with the SYN was taken before the handshake was done (RFC 7413)."""
     srtt: float | None
@@ -113,6 +117,8 @@ def status(tcb: Tcb, now: float) -> Status:
         ao=tcb.authentication.status if isinstance(tcb.authentication, Ao) else None,
         ecn=tcb.ecn.enabled,
         fast_open=tcb.fast_opened,
+        ecn_in=replace(tcb.ecn.accurate.r) if tcb.ecn.accurate is not None else None,
+        ecn_out=replace(tcb.ecn.accurate.s) if tcb.ecn.accurate is not None else None,
         srtt=tcb.rtt.srtt,
         rttvar=tcb.rtt.rttvar,
         rto=tcb.rtt.rto,

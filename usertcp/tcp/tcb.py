@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from math import inf
 
 from usertcp.errors import TcpError
@@ -189,11 +189,78 @@ class RightSizing:
 
 
 @dataclass(slots=True)
+class EcnCounters:
+    """What came with which ECN codepoint, as a receiver of AccECN counts it (RFC 9768, 3.2). It begins with these
+    values (3.2.1), so that zeros show that somebody has zeroed them."""
+
+    cep: int = 5
+    """Packets with CE."""
+    ceb: int = 0
+    """Octets of text with CE, ..."""
+    e0b: int = 1
+    """... with ECT(0) ..."""
+    e1b: int = 1
+    """... and with ECT(1)."""
+
+
+@dataclass(slots=True)
+class AccurateEcn:
+    """RFC 9768, 3.2."""
+
+    in_handshake: bool
+    """The first acknowledgment of our SYN,ACK, which has an encoding of its own, is still to come."""
+    r: EcnCounters = field(default_factory=EcnCounters)
+    """What has arrived."""
+    s: EcnCounters = field(default_factory=EcnCounters)
+    """What the peer says has arrived of ours."""
+
+    # As the receiver
+    codepoint: int = 0
+    """Of the SYN or SYN,ACK that came last."""
+    reflect: bool = False
+    """A bare acknowledgment is to say so."""
+    last: int = 0
+    """Codepoint of the segment before."""
+    unreported: int = 0
+    """Marked packets since our last segment."""
+    of_acks: bool = False
+    """The acknowledgment owed is for marked acknowledgments only, and must not look like one of text."""
+    sends_option: bool = True
+    introductions: int = 0
+    """How many segments are to carry the option only to see whether they get through."""
+    told: EcnCounters = field(default_factory=EcnCounters)
+    """What the option has said last."""
+
+    # As the sender
+    marked: bool = False
+    """Our SYN was."""
+    heeded: bool | None = None
+    """The peer's feedback is believed. None: it has not been seen yet."""
+    has_option: bool | None = None
+    """The same for the option."""
+    tsval: int | None = None
+    """Of the segment that was read last."""
+    average: float = 1.0
+    """Packets that an acknowledgment covers."""
+    delivered: int = 0
+    """`Deliveries.delivered` when the last feedback was read ..."""
+    segments: int = 0
+    """... and `Deliveries.segments`; ..."""
+    delivered_then: int = 0
+    segments_then: int = 0
+    ceb_then: int = 0
+    """... and all of it when the last option was."""
+    cep_then: int = 5
+
+
+@dataclass(slots=True)
 class EcnState:
     """RFC 3168, 6.1."""
 
     enabled: bool = False
     """Negotiated: marks are echoed, and echoes heeded."""
+    accurate: AccurateEcn | None = None
+    """Negotiated in place of the classic one (RFC 9768)."""
     asked: bool = False
     """Our SYN asked for it."""
     exact: bool = False
@@ -209,7 +276,7 @@ class EcnState:
     answered: int = -1
     """SND.NXT when cwnd was reduced last: what ECE says of octets before it is old news."""
     reduced_to: int = -1
-    """The same, but only of reductions by ECE."""
+    """The same, but only of reductions by marks."""
 
 
 class Tcb:

@@ -49,7 +49,7 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
         tcb.congestion.on_rto(tcb.flight_size, now, first=tcb.retransmissions == 1)
         tcb.congestion_changed("timeout", now)
         if tcb.ecn.enabled:
-            ecn.reduced(tcb)
+            ecn.timed_out(tcb)
     tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt, now)
     tcb.loss_probe.end = None
     tcb.timers.loss_probe = tcb.timers.reordering = NEVER

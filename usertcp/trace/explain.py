@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from usertcp.tcp.segment import ACK, CE, CWR, ECE, ECN_BITS, FIN, RST, SYN, Segment
+from usertcp.tcp.segment import ACE, ACK, CE, CWR, ECE, ECN_BITS, FIN, RST, SYN, Segment
 from usertcp.tcp.state import Event, State
 from usertcp.trace.rows import Row
 
@@ -158,7 +158,7 @@ def _segment(row: Row, seg: Segment) -> str:
         return "The SACK blocks name what has arrived beyond a gap (RFC 2018)."
     if seg.flags & RST:
         return "A RST that belongs to no connection says: there is none such here (3.5.2)."
-    if sentence := _congestion(seg):
+    if sentence := _congestion(seg, row.accurate_ecn):
         return sentence
     if seg.flags & SYN:
         return SYN_ACK if seg.flags & ACK else ""
@@ -169,9 +169,13 @@ def _segment(row: Row, seg: Segment) -> str:
     return "" if seg.flags & FIN else BARE_ACK
 
 
-def _congestion(seg: Segment) -> str:
+def _congestion(seg: Segment, accurate: bool) -> str:
     """What ECN has to say in a segment."""
     if seg.flags & SYN:
+        if seg.flags & (ACE | ACK) == ACE:
+            return "AE, CWR and ECE in a SYN ask for congestion to be marked, and the marks counted (RFC 9768, 3.1.1)."
+        if accurate:
+            return "These bits agree to that, and say how the ECN field of the SYN arrived (RFC 9768, 3.1.1)."
         if seg.flags & (ECE | CWR) == ECE | CWR:
             return (
                 "ECE and CWR in a SYN ask for congestion to be marked instead of signalled by loss (RFC 3168, 6.1.1)."
@@ -179,6 +183,9 @@ def _congestion(seg: Segment) -> str:
         return "ECE in a SYN,ACK agrees to that (RFC 3168, 6.1.1)." if seg.flags & ECE else ""
     if seg.traffic_class & ECN_BITS == CE:
         return "CE: a router has marked this packet because its queue grows, and has not dropped it (RFC 3168, 5)."
+    if accurate:
+        told = seg.options.accurate_ecn is not None
+        return "ACE counts the packets that came with CE, modulo 8; it began at 5 (RFC 9768, 3.2)." if told else ""
     if seg.flags & CWR:
         return "CWR: the sender has reduced its congestion window, so the echo may stop (RFC 3168, 6.1.2)."
     if seg.flags & ECE:

@@ -60,6 +60,8 @@ class JsonLines:
         present = {name: value for name, value in options.items() if value not in (None, False, ())}
         if seg.options.signature is not None:
             present["signature"] = str(seg.options.signature)
+        if seg.options.accurate_ecn is not None:
+            present["accurate_ecn"] = seg.options.accurate_ecn._asdict()
         if seg.options.unknown:
             present["unknown"] = [{"kind": kind, "data": data.hex()} for kind, data in seg.options.unknown]
         return {

@@ -183,6 +183,7 @@ class _Ladder:
             self._begun = False
         if row.seg and not row.injected:
             self._numbers.note(row.seg, ours=row.kind == "out")
+        row.accurate_ecn = self._numbers.accurate_ecn
         if not self._begun:
             self._begun = True
             lines.append(self._beginning(row))

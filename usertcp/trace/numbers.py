@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usertcp.tcp.segment import ACK, SYN, Segment
+from usertcp.tcp.segment import ACE, ACK, AGREES, SYN, Segment
 from usertcp.tcp.sequence import unwrap
 
 MAX_SCALE = 14
@@ -36,6 +36,9 @@ class Numbers:
         """A new incarnation of the flow begins."""
         self._us = _Side()
         self._peer = _Side()
+        self._asked = False
+        self.accurate_ecn = False
+        """Both SYNs had the bits of AccECN (RFC 9768, Table 2)."""
 
     def note(self, seg: Segment, *, ours: bool) -> None:
         """Learn from a segment; call it once for each, in order."""
@@ -46,6 +49,10 @@ class Numbers:
             other.isn = seg.ack - 1
         if seg.flags & SYN:
             side.scale = seg.options.window_scale
+            if not seg.flags & ACK:
+                self._asked = seg.flags & ACE == ACE
+            elif self._asked and seg.flags & ACE in AGREES:
+                self.accurate_ecn = True
         if seg.options.timestamps:
             tsval, tsecr = seg.options.timestamps
             if side.tsval is None:
@@ -64,6 +71,10 @@ class Numbers:
         tsval, tsecr = seg.options.timestamps
         side, other = self._sides(ours)
         return self._count(tsval, side.tsval), self._count(tsecr, other.tsval) if tsecr else 0
+
+    def ace(self, seg: Segment) -> int | None:
+        """The counter that three of the control bits are with AccECN, but for those of a SYN (RFC 9768, 3.2.2)."""
+        return seg.ace if self.accurate_ecn and not seg.flags & SYN else None
 
     def window(self, seg: Segment, *, ours: bool) -> int:
         """The window that a segment offers, octets. It is scaled if both SYNs had the option, and never in a SYN (RFC

@@ -64,6 +64,8 @@ class Row:
     """What is to be said below it."""
     bad: bool = False
     """It was discarded, or is bad news."""
+    accurate_ecn: bool = False
+    """ECE and CWR are part of a counter."""
     peer: str | None = None
     """The peer's state as its kernel tells it."""
 
@@ -81,9 +83,8 @@ class Row:
     def plain(self) -> bool:
         """One of many in a bulk transfer."""
         special = self.states or self.tags or self.lost or self.notes or self.injected
-        return (
-            self.seg is not None and self.seg.wnd > 0 and not special and not self.seg.flags & (SYN | FIN | RST | CWR)
-        )
+        flags = SYN | FIN | RST if self.accurate_ecn else SYN | FIN | RST | CWR
+        return self.seg is not None and self.seg.wnd > 0 and not special and not self.seg.flags & flags
 
 
 class Rows:

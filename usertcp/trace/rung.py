@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from usertcp.tcp.segment import ACK, ECN_BITS, ECN_NAMES, Segment, flag_names
+from usertcp.tcp.options import ORDERS
+from usertcp.tcp.segment import ACE, ACK, ECN_BITS, ECN_NAMES, Segment, flag_names
 from usertcp.trace.numbers import Numbers
 from usertcp.trace.rows import Row
 
@@ -120,13 +121,17 @@ class Pen:
         return [(f"◄{fill} ", style), *pieces, (f" {start}", style)]
 
     def _items(self, seg: Segment, ours: bool) -> list[str]:
-        items = [",".join(flag_names(seg.flags)) or "no flags", f"seq={self.numbers.seq(seg.seq, ours=ours)}"]
+        ace = self.numbers.ace(seg)
+        flags = seg.flags if ace is None else seg.flags & ~ACE
+        items = [",".join(flag_names(flags)) or "no flags", f"seq={self.numbers.seq(seg.seq, ours=ours)}"]
         if seg.flags & ACK:
             items.append(f"ack={self.numbers.seq(seg.ack, ours=not ours)}")
         if seg.data:
             items.append(f"len={len(seg.data)}")
         if codepoint := seg.traffic_class & ECN_BITS:
             items.append(ECN_NAMES[codepoint])
+        if ace is not None:
+            items.append(f"ace={ace}")
         return [*items, f"win={self.numbers.window(seg, ours=ours)}"]
 
     def _options(self, seg: Segment, ours: bool) -> list[str]:
@@ -145,6 +150,10 @@ class Pen:
             items.append(str(options.signature))
         if options.fast_open is not None:
             items.append(f"tfo={options.fast_open.hex() or '?'}")
+        if options.accurate_ecn is not None:
+            order, counters = options.accurate_ecn
+            shown = ",".join(f"{name}:{n}" for name, n in zip(ORDERS[order], counters, strict=False))
+            items.append(f"accecn={shown or 'empty'}")
         for left, right in options.sack:
             items.append(f"sack={self.numbers.seq(left, ours=not ours)}..{self.numbers.seq(right, ours=not ours)}")
         return items + [f"option {kind} ({len(data)} octets)" for kind, data in options.unknown]

@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from usertcp.ip.checksum import MODULUS, checksum
 from usertcp.ip.header import DONT_FRAGMENT, TCP, parse
 from usertcp.ip.icmp import parse_error
-from usertcp.tcp.segment import Flow, Segment
+from usertcp.tcp.segment import FLAGS, Flow, Segment
 from usertcp.wire import IcmpError
 from usertcp.wire.options import read, signed, write
 from usertcp.wire.verify import TCP_HEADER, verify_tcp
@@ -89,4 +89,4 @@ class FastCodec:
         source, destination = texts(header.source, header.destination)
         flow = Flow(destination, destination_port, source, source_port)
         octets = packet[data : header.end]
-        return flow, Segment(seq, ack, flags & 0xFF, wnd, options, octets, up, header.traffic_class)
+        return flow, Segment(seq, ack, flags & FLAGS, wnd, options, octets, up, header.traffic_class)

@@ -7,11 +7,12 @@ from dataclasses import fields, replace
 from operator import attrgetter
 
 from usertcp.errors import MalformedPacket
-from usertcp.tcp.options import LONGEST, NO_OPTIONS, Options, Signature
+from usertcp.tcp.options import LONGEST, NO_OPTIONS, EcnFeedback, Options, Signature
 
 END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
 MD5_SIGNATURE, USER_TIMEOUT, AUTHENTICATION, FAST_OPEN = 19, 28, 29, 34
-"""Option kinds."""
+ACCURATE_ECN = 172, 174
+"""Option kinds. AccECN has two, for two orders of its fields."""
 
 _FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II", USER_TIMEOUT: "!H"}
 _LENGTHS = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
@@ -43,8 +44,12 @@ def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
         items += [(NOP, ()), (WINDOW_SCALE, (options.window_scale,))]
     if options.user_timeout is not None:
         items.append((USER_TIMEOUT, (user_timeout_field(options.user_timeout),)))
+    if options.accurate_ecn is not None:
+        order, counters = options.accurate_ecn
+        items.append((ACCURATE_ECN[order], b"".join(counter.to_bytes(3, "big") for counter in counters)))
     if options.sack:
-        items += [(NOP, ()), (NOP, ()), (SACK, tuple(edge for block in options.sack for edge in block))]
+        items += [(NOP, ())] * (-(sum(_size(kind, value) for kind, value in items) + 2) % 4)
+        items += [(SACK, tuple(edge for block in options.sack for edge in block))]
     if options.fast_open is not None:
         items.append((FAST_OPEN, options.fast_open))
     items += options.unknown
@@ -137,6 +142,12 @@ def is_cookie(data: bytes) -> bool:
     return not data or (4 <= len(data) <= 16 and len(data) % 2 == 0)
 
 
+def ecn_feedback(kind: int, data: bytes) -> EcnFeedback:
+    """Of any length: whole fields count, and what is left over is padding (RFC 9768, 3.2.3)."""
+    counters = (int.from_bytes(data[at : at + 3], "big") for at in range(0, min(len(data) // 3, 3) * 3, 3))
+    return EcnFeedback(ACCURATE_ECN.index(kind), tuple(counters))
+
+
 def _right_length(kind: int, octets: int) -> bool:
     if kind == SACK:
         return octets > 0 and octets % 8 == 0
@@ -178,6 +189,8 @@ def read(octets: bytes) -> Options:
             options.signature = Signature(data[2:], (data[0], data[1]))
         elif kind == FAST_OPEN and is_cookie(data):
             options.fast_open = data
+        elif kind in ACCURATE_ECN:
+            options.accurate_ecn = ecn_feedback(kind, data)
         else:
             unknown.append((kind, data))
     options.unknown = tuple(unknown)

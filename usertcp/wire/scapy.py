@@ -21,9 +21,10 @@ from usertcp.ip import header as ip
 from usertcp.ip.header import Header, parse
 from usertcp.ip.icmp import FRAGMENTATION_NEEDED, UNREACHABLE, Error, parse_error
 from usertcp.tcp.options import NO_OPTIONS, Options, Signature
-from usertcp.tcp.segment import Flow, Segment
+from usertcp.tcp.segment import FLAGS, Flow, Segment
 from usertcp.wire import IcmpError
 from usertcp.wire.options import (
+    ACCURATE_ECN,
     AUTHENTICATION,
     FAST_OPEN,
     MD5_SIGNATURE,
@@ -34,6 +35,7 @@ from usertcp.wire.options import (
     TIMESTAMPS,
     USER_TIMEOUT,
     WINDOW_SCALE,
+    ecn_feedback,
     is_cookie,
     layout,
     signed,
@@ -131,7 +133,7 @@ def _read_segment(packet: bytes, header: Header, data: int) -> tuple[Flow, Segme
     # The data as it came: Scapy would read it with whatever layer is bound to the port.
     octets = packet[data : header.end]
     traffic_class = network.tos if header.version == 4 else network.tc
-    flags = int(tcp.flags) & 0xFF
+    flags = int(tcp.flags) & FLAGS
     return flow, Segment(tcp.seq, tcp.ack, flags, tcp.window, options, octets, tcp.urgptr, traffic_class)
 
 
@@ -170,14 +172,17 @@ def _value(values: tuple[int, ...]) -> Any:
 
 def _from_scapy(items: list[tuple[str | int, Any]], header: bytes) -> Options:
     """Scapy's reading of the options in a TCP header that has passed our checks; kinds unknown to us as octets."""
-    unknown = tuple(
+    if not items:
+        return NO_OPTIONS
+    others = [
         (kind, data)
         for kind, data in split(header[TCP_HEADER:])
         if kind not in _NAMES or (kind == FAST_OPEN and not is_cookie(data))
-    )
-    if not items:
-        return NO_OPTIONS
-    options = Options(unknown=unknown)
+    ]
+    options = Options(unknown=tuple(item for item in others if item[0] not in ACCURATE_ECN))
+    for kind, data in others:
+        if kind in ACCURATE_ECN:
+            options.accurate_ecn = ecn_feedback(kind, data)
     for name, value in items:
         if name == "MSS":
             options.mss = value

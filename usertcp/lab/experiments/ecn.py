@@ -6,6 +6,8 @@ to be sent again. In the other direction it was the same with the roles exchange
 
 How to read it: ECT(0) on text says that it may be marked; CE is the mark. ECE in an ACK is the echo, CWR ends it. In
 the handshake the same two bits ask (both) and agree (ECE alone). An acknowledgment is never ECT. RFC 3168, 6.1.
+At the end we ask for accurate ECN, by AE as well, twice: a kernel that does not speak it takes that for the classic
+question, or refuses both. RFC 9768, 3.1.2.
 """
 
 from dataclasses import replace
@@ -17,7 +19,7 @@ from usertcp.lab import Lab
 from usertcp.lab.peer import pattern
 from usertcp.link import Direction
 from usertcp.tcp.events import CwndChanged
-from usertcp.tcp.segment import ACK, CE, CWR, ECE, ECN_BITS, ECT0, SYN
+from usertcp.tcp.segment import ACE, ACK, CE, CWR, ECE, ECN_BITS, ECT0, SYN
 
 DATA = pattern(100_000)
 
@@ -50,7 +52,7 @@ async def run(lab: Lab) -> None:
         back += await stream.receive_some()
 
     (syn,), (syn_ack,) = lab.sent(stream.flow, SYN), lab.received(stream.flow, SYN)
-    at = next(index for index, r in enumerate(lab.trace) if isinstance(r, CwndChanged) and r.why == "ECE")
+    at = next(index for index, r in enumerate(lab.trace) if isinstance(r, CwndChanged) and r.why == "ECN")
     before, after = [r.cwnd for r in lab.trace[: at + 1] if isinstance(r, CwndChanged)][-2:]
     answered = [r for r in lab.sent(stream.flow, CWR) if r.seg.data]
     echoes, ours = lab.received(stream.flow, ACK | ECE), lab.sent(stream.flow, ACK | ECE)
@@ -58,9 +60,19 @@ async def run(lab: Lab) -> None:
     lab.check("by ECE alone", syn_ack.seg.flags & (ECE | CWR) == ECE)
     lab.check("a packet was marked in each direction", min(capable.count("in"), capable.count("out")) >= 5)
     lab.check("the kernel echoed the mark", len(echoes) > 1)
-    lab.check("we reduced our congestion window, once", there.counters["reductions by ECE"] == 1)
+    lab.check("we reduced our congestion window, once", there.counters["reductions by ECN"] == 1)
     lab.check("to half", after == before // 2)
     lab.check("we said so, once", len(answered) == 1)
     lab.check("we echoed the kernel's mark", len(ours) > 0)
     lab.check("and the kernel said that it had slowed down", len(lab.received(stream.flow, CWR)) > 0)
     lab.check("nothing was lost", (read, back) == (DATA, DATA) and "segments retransmitted" not in there.counters)
+
+    for mode, agreed in (2, True), (0, False):
+        lab.peer.sysctl("net.ipv4.tcp_ecn", mode)
+        stream = await lab.connect(80, config=replace(lab.config, ecn="accurate"))
+        (syn,), (answer,) = lab.sent(stream.flow, SYN), lab.received(stream.flow, SYN)
+        lab.check("our SYN asked for accurate ECN", syn.seg.flags & ACE == ACE)
+        what = "agreed to the classic one, which is what it knows" if agreed else "refused, having been told to"
+        lab.check(f"the kernel {what}", answer.seg.flags & ACE == (ECE if agreed else 0))
+        status = stream.status()
+        lab.check("and so did we", (status.ecn, status.ecn_in) == (agreed, None))

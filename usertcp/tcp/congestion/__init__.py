@@ -47,9 +47,10 @@ class CongestionControl(Protocol):
         """A router has marked a packet instead of dropping it (RFC 3168, 6.1.2): to be answered as a loss is, at most
         once in a window."""
 
-    def on_echo(self, acked: int, marked: bool, flight_size: int, now: float) -> None:
-        """On a connection with ECN, *acked* octets were newly acknowledged, with ECE or without; now *flight_size* are
-        in flight. Comes before the `on_ecn` of the same acknowledgment."""
+    def on_echo(self, acked: int, marked: int, flight_size: int, now: float) -> None:
+        """On a connection with ECN, *acked* octets were newly acknowledged, and the peer says that *marked* of them had
+        met congestion: with classic ECN all or none. Now *flight_size* are in flight. Comes before the `on_ecn` of the
+        same acknowledgment."""
 
     def on_recovered(self, flight_size: int, now: float) -> None:
         """Fast recovery ended: all that was outstanding when it began is acknowledged (RFC 6582, 3.2, step 3)."""

@@ -118,7 +118,7 @@ class Bbr:
     def on_ecn(self, now: float) -> None:
         """Version 1 keeps the queue short by its model, and does not listen to routers."""
 
-    def on_echo(self, acked: int, marked: bool, flight_size: int, now: float) -> None:
+    def on_echo(self, acked: int, marked: int, flight_size: int, now: float) -> None:
         """As `on_ecn`."""
 
     def on_recovered(self, flight_size: int, now: float) -> None:

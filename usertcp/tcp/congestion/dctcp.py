@@ -23,10 +23,10 @@ class Dctcp(Reno):
         self.left = 0
         """Octets still to be acknowledged in it (DCTCP.WindowEnd - SND.UNA)."""
 
-    def on_echo(self, acked: int, marked: bool, flight_size: int, now: float) -> None:
+    def on_echo(self, acked: int, marked: int, flight_size: int, now: float) -> None:
         """Estimate once in a window what share is marked (3.3, steps 2 to 8)."""
         self.bytes_acked += acked
-        self.bytes_marked += acked if marked else 0
+        self.bytes_marked += marked
         self.left -= acked
         if self.left < 0:
             self.alpha += G * (self.bytes_marked / self.bytes_acked - self.alpha)

@@ -42,7 +42,16 @@ class Delivery(NamedTuple):
 class Deliveries:
     """When what is in flight was sent. Positions and seconds."""
 
-    __slots__ = ("_again", "_first", "ambiguous", "delivered", "delivered_at", "first_sent_at", "limited_to")
+    __slots__ = (
+        "_again",
+        "_first",
+        "ambiguous",
+        "delivered",
+        "delivered_at",
+        "first_sent_at",
+        "limited_to",
+        "segments",
+    )
 
     def __init__(self) -> None:
         self._first: deque[Sent] = deque()
@@ -54,6 +63,8 @@ class Deliveries:
         self.delivered_at = 0.0
         """... and when one was last seen to."""
         self.first_sent_at = 0.0
+        self.segments = 0
+        """How many have been acknowledged in order that were sent for the first time."""
         self.limited_to = 0
         """Until so many octets are delivered, what is in flight does not fill the path."""
         self.ambiguous = -1
@@ -89,6 +100,7 @@ class Deliveries:
         for segments in (self._first, self._again):
             while segments and segments[0].end <= una:
                 segment = segments.popleft()
+                self.segments += segments is self._first
                 if last is None or segment.sent_at >= last.sent_at:
                     last = segment
         if last is None:

@@ -32,7 +32,7 @@ class Fixed:
     def on_ecn(self, now: float) -> None:
         """Nothing follows from it."""
 
-    def on_echo(self, acked: int, marked: bool, flight_size: int, now: float) -> None:
+    def on_echo(self, acked: int, marked: int, flight_size: int, now: float) -> None:
         """Nothing follows from it."""
 
     def on_recovered(self, flight_size: int, now: float) -> None:

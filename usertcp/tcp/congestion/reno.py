@@ -48,7 +48,7 @@ class Reno:
         """The same for a mark; of the window itself, for nothing has left the flight unnoticed (RFC 3168, 6.1.2)."""
         self.on_loss(self.cwnd, now)
 
-    def on_echo(self, acked: int, marked: bool, flight_size: int, now: float) -> None:
+    def on_echo(self, acked: int, marked: int, flight_size: int, now: float) -> None:
         """One mark in a window is as good as many."""
 
     def on_recovered(self, flight_size: int, now: float) -> None:
