@@ -237,6 +237,17 @@ def test_the_rest_of_the_text_follows_what_the_syn_brought(known: Hosts) -> None
     assert "segments retransmitted" not in conn.status(known.now).counters
 
 
+def test_reading_the_text_says_nothing_to_a_client_that_waits_for_our_syn() -> None:
+    hosts = Hosts(server=replace(ON, receive_buffer=200_000))
+    hosts.learn()
+    hosts.call(bytes(900))
+    hosts.carry(loss=lambda seg: bool(seg.flags & ACK))
+    server = hosts.accept()
+    assert len(server.receive(1000, hosts.now)) == 900
+    hosts.server.touch(server)
+    assert out(hosts.server, hosts.now) == []
+
+
 @pytest.mark.rfc("7413", "3", "server's text")
 @pytest.mark.rfc("7413", "4.2.2", "initial window")
 def test_the_server_may_answer_before_it_is_acknowledged(known: Hosts) -> None:

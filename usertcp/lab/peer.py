@@ -24,6 +24,7 @@ from usertcp.lab.namespaces import Namespace
 from usertcp.tcp.segment import Flow
 
 RT_SCOPE_LINK = 253
+TCP_FASTOPEN, TCP_FASTOPEN_CONNECT = 23, 30
 IP_MTU_DISCOVER, IP_PMTUDISC_OMIT = 10, 5
 TCP_MD5SIG_EXT, TCP_MD5SIG_FLAG_PREFIX = 32, 1
 MD5_SIGNATURE_OPTION = struct.Struct("=128sBBHi80s")
@@ -128,6 +129,7 @@ class Peer:
         local_port: int = 0,
         receive_buffer: int | None = None,
         md5_key: bytes | None = None,
+        fast_open: bool = False,
     ) -> trio.SocketStream:
         """Have the kernel call us.
 
@@ -135,6 +137,7 @@ class Peer:
           host: our address that it calls.
           local_port: where it calls from. 0: it chooses.
           md5_key: what it shares with us (RFC 2385).
+          fast_open: it asks for a cookie (RFC 7413). If it has one, no SYN goes out before there is text to go with it.
 
         Raises:
           OSError: what the kernel says when it fails.
@@ -143,6 +146,8 @@ class Peer:
         sock = trio.socket.from_stdlib_socket(
             self._socket(self.address6 if ":" in host else self.address, local_port, receive_buffer, md5_key)
         )
+        if fast_open:
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
         try:
             await sock.connect((host, port))
         except BaseException:

@@ -84,11 +84,17 @@ class Lab:
     # Connections
 
     async def connect(
-        self, port: int, *, host: str | None = None, local_port: int | None = None, config: Config | None = None
+        self,
+        port: int,
+        *,
+        host: str | None = None,
+        local_port: int | None = None,
+        config: Config | None = None,
+        fast_open: bytes | None = None,
     ) -> TcpStream:
-        """Call the peer, from *local_port* if it matters. Raises `TcpError`."""
+        """Call the peer, from *local_port* if it matters; *fast_open* goes with the SYN, if it may. Raises TcpError."""
         host = host or self.peer.address
-        return await self.stack.open_tcp_stream(host, port, local_port=local_port, config=config)
+        return await self.stack.open_tcp_stream(host, port, local_port=local_port, config=config, fast_open=fast_open)
 
     async def listen(self, port: int, *, config: Config | None = None) -> TcpListener:
         """Let the peer call us."""

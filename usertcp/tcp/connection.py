@@ -148,7 +148,7 @@ class Connection:
         if data:
             if tcb.config.auto_tuning:
                 auto_tuning.octets_taken(tcb, now)
-            if self.receiving and window.update_owed(tcb):
+            if self.receiving and tcb.syn_acked and window.update_owed(tcb):
                 tcb.ack_now = True
         elif tcb.error is not None:
             raise tcb.error

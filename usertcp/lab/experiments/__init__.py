@@ -23,6 +23,7 @@ ORDER = (
     "spurious-rto",
     "reordering",
     "ecn",
+    "fast-open",
     "zero-window",
     "keepalive",
     "user-timeout",
