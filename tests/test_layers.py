@@ -23,6 +23,8 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "link": (set(), {"trio"}),
     "link/raw.py": (set(), {"trio", "scapy"}),
     "link/rewrite.py": (set(), {"trio", "scapy"}),
+    "link/neighbours.py": (set(), {"pyroute2"}),
+    "link/tun.py": (set(), {"trio", "pyroute2"}),
     "link/nftables.py": (set(), {"pyroute2"}),
     "link/rst_guard.py": (set(), {"trio", "pyroute2"}),
     "runtime": ({"tcp", "wire", "link", "ip"}, {"trio"}),

@@ -21,8 +21,8 @@ class Raw:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.links: list[MemoryLink] = []
-        monkeypatch.setattr("usertcp.runtime.stack.raw_link", self.open)
-        monkeypatch.setattr("usertcp.runtime.default.raw_link", self.open)
+        monkeypatch.setattr("usertcp.runtime.stack.named_link", self.open)
+        monkeypatch.setattr("usertcp.runtime.default.named_link", self.open)
 
     def plug(self) -> MemoryLink:
         """The far end of the link that will be opened next."""
@@ -30,7 +30,7 @@ class Raw:
         self.links.append(ours)
         return theirs
 
-    def open(self) -> MemoryLink:
+    def open(self, name: str) -> MemoryLink:
         if not self.links:
             raise SetupError("run it as root")
         return self.links.pop()

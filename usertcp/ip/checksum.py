@@ -4,10 +4,13 @@
 added up by reading the packet as one big number.
 """
 
+Buffer = bytes | bytearray | memoryview
+"""Octets that are looked at where they are."""
+
 MODULUS = 65535
 
 
-def checksum(octets: bytes, pseudo: int = 0) -> int:
+def checksum(octets: Buffer, pseudo: int = 0) -> int:
     """The checksum of *octets* and the sum of a pseudo-header.
 
     0 if the octets contain their own checksum and are intact. An odd octet at the end counts as if a zero followed.

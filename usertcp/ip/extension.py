@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from usertcp.errors import MalformedPacket
+from usertcp.ip.checksum import Buffer
 
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 KINDS = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION})
@@ -13,7 +14,7 @@ MOST = 8
 """Packets with more headers than this are refused (RFC 8504, 5.3 allows it): nobody sends them in good faith."""
 
 
-def headers(packet: bytes, kind: int, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def headers(packet: Buffer, kind: int, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Walk the extension headers, the first of which is a *kind* at index *at*.
 
     Yields:
@@ -42,7 +43,7 @@ def headers(packet: bytes, kind: int, at: int, end: int) -> Iterator[tuple[int, 
         raise MalformedPacket(f"more than {MOST} IPv6 extension headers")
 
 
-def check(packet: bytes, kind: int, at: int, after: int) -> None:
+def check(packet: Buffer, kind: int, at: int, after: int) -> None:
     """Refuse what RFC 8200 makes a destination refuse: a route that goes on from here, an option that says so.
 
     Raises:

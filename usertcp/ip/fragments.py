@@ -14,7 +14,7 @@ from zlib import crc32
 
 from usertcp.errors import MalformedPacket
 from usertcp.ip import extension
-from usertcp.ip.checksum import checksum
+from usertcp.ip.checksum import Buffer, checksum
 from usertcp.ip.header import DONT_FRAGMENT, ICMPV6, LARGEST, MORE_FRAGMENTS, TCP, Fragment, Header, parse
 
 TIMEOUT = {4: 30.0, 6: 60.0}
@@ -146,7 +146,7 @@ class Reassembler:
             ("fragments", "fragments_refused", "reassembled", "reassemblies_timed_out", "reassemblies_evicted"), 0
         )
 
-    def add(self, packet: bytes, now: float) -> bytes | None:
+    def add(self, packet: Buffer, now: float) -> Buffer | None:
         """Take a packet that came in.
 
         Returns:
@@ -159,6 +159,7 @@ class Reassembler:
         """
         if not _may_be_fragment(packet):
             return packet
+        packet = bytes(packet)
         header = parse(packet)
         part = header.fragment
         if part is None:
@@ -248,7 +249,7 @@ class Reassembler:
             self._counters["reassemblies_timed_out"] += 1
 
 
-def _may_be_fragment(packet: bytes) -> bool:
+def _may_be_fragment(packet: Buffer) -> bool:
     """A look that spares nearly every packet the rest."""
     if packet[:1] == b"\x45" and len(packet) >= 20:
         return bool(packet[6] & 0x3F or packet[7])

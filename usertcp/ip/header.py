@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from usertcp.errors import MalformedPacket
 from usertcp.ip import extension
-from usertcp.ip.checksum import checksum
+from usertcp.ip.checksum import Buffer, checksum
 
 ICMP, TCP, ICMPV6 = 1, 6, 58
 """Protocol numbers."""
@@ -62,7 +62,7 @@ class Header(NamedTuple):
         return inet_ntop(family, self.source), inet_ntop(family, self.destination)
 
 
-def parse(packet: bytes) -> Header:
+def parse(packet: Buffer) -> Header:
     """Read the header of an IPv4 or IPv6 packet.
 
     IPv4 options are skipped, whatever they hold (RFC 9293, 3.9.2, MUST-50). IPv6 extension headers are walked as a
@@ -79,7 +79,7 @@ def parse(packet: bytes) -> Header:
     raise MalformedPacket("neither IPv4 nor IPv6")
 
 
-def _parse_ipv4(packet: bytes) -> Header:
+def _parse_ipv4(packet: Buffer) -> Header:
     if len(packet) < _IPV4.size:
         raise MalformedPacket("IPv4 header cut short")
     version_ihl, tos, end, identification, flags_offset, _, protocol, _, source, destination = _IPV4.unpack_from(packet)
@@ -95,7 +95,7 @@ def _parse_ipv4(packet: bytes) -> Header:
     return Header(4, source, destination, protocol, start, end, fragment, tos)
 
 
-def _parse_ipv6(packet: bytes) -> Header:
+def _parse_ipv6(packet: Buffer) -> Header:
     if len(packet) < _IPV6.size:
         raise MalformedPacket("IPv6 header cut short")
     first, length, protocol, _, source, destination = _IPV6.unpack_from(packet)

@@ -11,6 +11,9 @@ from typing import Literal, NoReturn
 Direction = Literal["out", "in"]
 """Which way a packet goes, seen from the stack."""
 
+Buffer = bytes | bytearray | memoryview
+"""Octets that are looked at where they are."""
+
 Deed = Literal["dropped", "delayed", "duplicated", "corrupted", "marked", "edited", "injected"]
 """What a path or a person does to a packet on its way."""
 
@@ -32,6 +35,9 @@ class Link(ABC):
     unfinished_checksums: bool = False
     """Packets may arrive with a TCP checksum that the sending kernel left to an interface to finish (it covers the
     pseudo-header only): true of links that read beside a kernel."""
+
+    offloads: bool = False
+    """`send_unfinished` finishes checksums and cuts super-segments."""
 
     beside_kernel: bool = False
     """A kernel answers at the same addresses. The stack then speaks for the ports it has claimed only, and leaves every
@@ -59,14 +65,28 @@ class Link(ABC):
           trio.ClosedResourceError: the link was closed.
         """
 
-    async def deliver(self, take: Callable[[Sequence[bytes]], None]) -> NoReturn:
+    async def deliver(self, take: Callable[[Sequence[Buffer]], None]) -> NoReturn:
         """Hand packets to *take* as they arrive, for ever, in one call those that one `receive` would return. The
-        default does it by `receive`.
+        default does it by `receive`. A link may use the buffers again once *take* has returned.
 
         Raises: what `receive` and *take* raise.
         """
         while True:
             take(await self.receive())
+
+    def send_unfinished(self, headers: bytes, text: Buffer, segment_size: int) -> bool:
+        """`send` for a packet in two parts whose checksum is left to the link: as yet it covers the pseudo-header only.
+
+        Args:
+          headers: of IP and of TCP, of a packet of 65,535 octets at most.
+          text: octets that must not change until the call returns.
+          segment_size: if *text* is longer, the link cuts it into segments of so many octets, with one header each; 0:
+            it is one segment.
+
+        Returns:
+          False if it cannot be done now, and nothing was: the caller then finishes and cuts it. So does the default.
+        """
+        return False
 
     @abstractmethod
     def source_address(self, remote: str) -> str:

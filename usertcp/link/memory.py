@@ -9,7 +9,7 @@ from typing import NoReturn
 import trio
 
 from usertcp.errors import HostUnreachable
-from usertcp.link import Direction, Link, Watcher, canonical
+from usertcp.link import Buffer, Direction, Link, Watcher, canonical
 from usertcp.link.path import Agenda, Passage, Path
 from usertcp.link.virtual_time import VIRTUAL_TIME
 
@@ -36,7 +36,7 @@ class MemoryLink(Link):
         self._watchers: list[Watcher] = []
         self._closed = False
         self._under_way = 0
-        self._take: Callable[[Sequence[bytes]], None] | None = None
+        self._take: Callable[[Sequence[Buffer]], None] | None = None
         """Whom to hand packets at once: while `deliver` waits."""
         self._failure: Exception | None = None
         """What that raised."""
@@ -66,7 +66,7 @@ class MemoryLink(Link):
                 return packets
         raise trio.ClosedResourceError("the link was closed")
 
-    async def deliver(self, take: Callable[[Sequence[bytes]], None]) -> NoReturn:
+    async def deliver(self, take: Callable[[Sequence[Buffer]], None]) -> NoReturn:
         self._take = take
         try:
             await super().deliver(take)

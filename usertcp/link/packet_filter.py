@@ -48,6 +48,18 @@ IPV4 = arriving(9, (TCP, ICMP))
 """Fragments have their protocol in every one."""
 IPV6 = arriving(6, (TCP, ICMPV6, *EXTENSION_HEADERS))
 
+ETHERTYPE = 0x1_0000_0000 - 0x1000
+"""What the link header says is in the packet."""
+BOTH = [
+    (LOAD_WORD, 0, 0, ETHERTYPE),
+    (JUMP_IF_EQUAL, 0, len(IPV4), 0x0800),
+    *IPV4,
+    (JUMP_IF_EQUAL, 1, 0, 0x86DD),
+    (RETURN, 0, 0, 0),
+    *IPV6,
+]
+"""For sockets that see both families."""
+
 
 def attach(sock: socket.socket, program: list[Instruction]) -> None:
     """Put a filter on a non-blocking socket, in place of the one it had, and throw away what was queued before."""

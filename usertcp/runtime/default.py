@@ -11,7 +11,7 @@ import trio
 from usertcp.link import Link
 from usertcp.runtime.connect import STAGGER
 from usertcp.runtime.listener import TcpListener
-from usertcp.runtime.stack import Stack, open_stack, raw_link
+from usertcp.runtime.stack import Stack, named_link, open_stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 
@@ -96,7 +96,7 @@ async def default_stack() -> Stack:
     """The stack that all calls of this `trio.run` share."""
     keeper = _keeper.get()
     if keeper is None or (keeper.stack is not None and keeper.stack.closed):
-        keeper = Keeper(raw_link())
+        keeper = Keeper(named_link("raw"))
         _keeper.set(keeper)
         trio.lowlevel.spawn_system_task(keeper.run)
     await keeper.ready.wait()

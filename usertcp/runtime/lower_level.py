@@ -10,9 +10,10 @@ import trio
 
 from usertcp.errors import HostUnreachable, MalformedPacket
 from usertcp.ip.fragments import Reassembler
-from usertcp.link import Deed, Direction, Link
+from usertcp.link import Buffer, Deed, Direction, Link
 from usertcp.runtime.claims import Claims
 from usertcp.runtime.waiting import Changes
+from usertcp.tcp import super_segment
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
@@ -20,6 +21,7 @@ from usertcp.tcp.events import PacketDiscarded, PacketIn, PacketOut, PathEvent, 
 from usertcp.tcp.path_mtu import HEADERS, HEADERS_V6
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import Codec, IcmpError, ports
+from usertcp.wire.fast import FastCodec
 
 LARGEST_PACKET = 65535
 """What the total length of an IPv4 packet can say, whatever the MTU."""
@@ -31,7 +33,13 @@ class LowerLevel:
     def __init__(self, link: Link, config: Config, codec: Codec, secret: bytes, tracer: Tracer | None) -> None:
         self.link = link
         self.endpoint = Endpoint(
-            config, secret, mss=self._mss, answers=self._speaks_for, advise=link.advise, tracer=tracer
+            config,
+            secret,
+            mss=self._mss,
+            answers=self._speaks_for,
+            advise=link.advise,
+            offload=link.offloads and isinstance(codec, FastCodec),
+            tracer=tracer,
         )
         self.claims = Claims(link)
         self.changes = Changes()
@@ -39,6 +47,8 @@ class LowerLevel:
         self.failure: Exception | None = None
         """What ended `run`."""
         self._codec = codec
+        self._offload = codec if link.offloads and isinstance(codec, FastCodec) else None
+        """The codec, if checksums and super-segments are left to the link."""
         self._tracer = tracer
         self._reassembler = Reassembler()
         self._counters = Counter(checksum=0, malformed=0, not_ours=0)
@@ -60,14 +70,27 @@ class LowerLevel:
 
     def _transmit(self, now: float) -> None:
         for flow, seg in self.endpoint.output(now):
-            packet = self._codec.encode(flow, seg)
-            if self._tracer is not None:
-                self._tracer(PacketOut(now, packet))
-            self.link.send(packet)
+            if self._offload is None or not self._send_unfinished(self._offload, flow, seg, now):
+                for part in super_segment.cut(seg) if seg.mss else (seg,):
+                    packet = self._codec.encode(flow, part)
+                    if self._tracer is not None:
+                        self._tracer(PacketOut(now, packet))
+                    self.link.send(packet)
         deadline = self.endpoint.deadline
         if deadline < self._wait.deadline:
             self._wait.deadline = deadline
         self.changes.changed()
+
+    def _send_unfinished(self, codec: FastCodec, flow: Flow, seg: Segment, now: float) -> bool:
+        """Leave the rest to the link; False if it cannot do it now."""
+        if seg.options.signature is not None:
+            return False
+        headers = codec.headers(flow, seg)
+        if not self.link.send_unfinished(headers, seg.data, seg.mss):
+            return False
+        if self._tracer is not None:
+            self._tracer(PacketOut(now, headers + seg.data))
+        return True
 
     async def run(self) -> NoReturn:
         """Take packets from the link and run timers, for ever: the one task of a stack.
@@ -90,7 +113,7 @@ class LowerLevel:
             self.endpoint.timeouts(now)
             self._transmit(now)
 
-    def _take(self, packets: Sequence[bytes]) -> None:
+    def _take(self, packets: Sequence[Buffer]) -> None:
         now = trio.current_time()
         for packet in packets:
             self._arrives(packet, now)
@@ -103,7 +126,7 @@ class LowerLevel:
             counters.update(more)
         return dict(counters)
 
-    def _arrives(self, packet: bytes, now: float) -> None:
+    def _arrives(self, packet: Buffer, now: float) -> None:
         look = ports(packet)
         if look is None or (look.destination and not self._speaks_for_port(look.destination)):
             self._counters["not_ours"] += 1
@@ -114,13 +137,13 @@ class LowerLevel:
         except MalformedPacket as error:
             self._counters["checksum" if "checksum" in str(error) else "malformed"] += 1
             if self._tracer is not None:
-                self._tracer(PacketDiscarded(now, packet, str(error)))
+                self._tracer(PacketDiscarded(now, bytes(packet), str(error)))
             return
         if whole is not None and not self._is_ours(content):
             self._counters["not_ours"] += 1
             return
         if self._tracer is not None:
-            self._tracer(PacketIn(now, packet))
+            self._tracer(PacketIn(now, bytes(packet)))
         if isinstance(content, IcmpError):
             self.endpoint.icmp_arrives(content, now)
         elif content is not None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from operator import index
-from typing import NoReturn
+from typing import Literal, NoReturn, get_args
 
 import trio
 
@@ -25,6 +25,8 @@ from usertcp.tcp.listener import Listener
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.wire import Codec
+
+LinkName = Literal["raw", "packet", "auto"]
 
 OVER = (State.TIME_WAIT, State.CLOSED)
 """Both ends have sent and acknowledged everything, or given up."""
@@ -282,7 +284,7 @@ class Stack:
 
 @asynccontextmanager
 async def open_stack(
-    link: Link | None = None,
+    link: Link | LinkName = "raw",
     config: Config | None = None,
     *,
     tracer: Tracer | None = None,
@@ -293,7 +295,9 @@ async def open_stack(
     """A TCP endpoint for as long as the context lasts.
 
     Args:
-      link: how packets travel; it is closed with the stack. By default `RawLink()`: raw sockets beside the kernel.
+      link: how packets travel; it is closed with the stack. "raw" is `RawLink()`, Scapy's raw sockets beside the
+        kernel; "packet" `PacketLink()`, packet sockets beside the kernel that leave checksums and the cutting of
+        segments to it; "auto" the fastest of the two that this machine allows.
       config: of connections and listeners that bring none of their own.
       tracer: called with every trace record (`usertcp.tcp.events`), in the order of the events.
       codec: how segments become octets. By default Scapy beside a kernel, `struct` on other links.
@@ -305,7 +309,8 @@ async def open_stack(
 
     Leaving does not wait for TIME-WAIT.
     """
-    link = link or raw_link()
+    if isinstance(link, str):
+        link = named_link(link)
     config = config or Config()
     try:
         lower = LowerLevel(link, config, codec or codec_for(link), secret or os.urandom(32), tracer)
@@ -329,8 +334,23 @@ async def open_stack(
         link.close()
 
 
-def raw_link() -> Link:
-    """The default link. Imported when it is used, for Scapy takes its time."""
+def named_link(name: LinkName) -> Link:
+    """A link beside the kernel. Imported when it is used, for Scapy takes its time.
+
+    Raises:
+      SetupError: the machine does not let us.
+      ValueError: no such name.
+    """
+    if name not in get_args(LinkName):
+        raise ValueError(f"a link is {', '.join(get_args(LinkName))}, or a Link")
+    if name != "raw":
+        from usertcp.link.packet import PacketLink
+
+        try:
+            return PacketLink()
+        except SetupError:
+            if name == "packet":
+                raise
     from usertcp.link.raw import RawLink
 
     return RawLink()
@@ -338,7 +358,7 @@ def raw_link() -> Link:
 
 def codec_for(link: Link) -> Codec:
     """The default codec: Scapy's where people look at packets."""
-    if link.beside_kernel:
+    if link.beside_kernel and not link.offloads:
         from usertcp.wire.scapy import ScapyCodec
 
         return ScapyCodec()

@@ -220,7 +220,9 @@ def sockets(flow: Flow) -> bytes:
     return addresses(flow) + PORTS.pack(flow.local_port, flow.remote_port)
 
 
-def mac(key: MasterKey, traffic_key: bytes, sockets: bytes, extension: int, header: bytes, data: bytes) -> bytes:
+def mac(
+    key: MasterKey, traffic_key: bytes, sockets: bytes, extension: int, header: bytes, data: bytes | memoryview
+) -> bytes:
     """RFC 5925, 5.1. The header is as it is sent: what does not count in it is put to zero here, or left out."""
     pseudo = pseudo_header(sockets[: -PORTS.size], len(header) + len(data))
     number = (extension & MASK).to_bytes(4, "big")

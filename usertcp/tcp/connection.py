@@ -66,6 +66,7 @@ class Connection:
         mss: int = 1460,
         timestamp_offset: int = 0,
         memory: Memory | None = None,
+        offload: bool = False,
         tracer: Tracer | None = None,
     ) -> None:
         """In CLOSED.
@@ -76,10 +77,13 @@ class Connection:
           mss: what to announce, octets; `config.mss` lowers it.
           timestamp_offset: added to the clock of TSval, 32 bits.
           memory: shared with other connections; None is one of its own.
+          offload: segments may hold the text of many, to be cut: see `Segment.mss`.
         """
         mss = min(mss, config.mss) if config.mss is not None else mss
         memory = Memory(config.memory) if memory is None else memory
-        self.tcb = Tcb(flow, config, memory, iss=iss, timestamp_offset=timestamp_offset, mss=mss, trace=tracer)
+        self.tcb = Tcb(
+            flow, config, memory, iss=iss, timestamp_offset=timestamp_offset, mss=mss, offload=offload, trace=tracer
+        )
         auto_tuning.fit(self.tcb)
         self.on_change: Callable[[], None] = nobody
         """Called by the endpoint after each event that touched this connection."""

@@ -42,6 +42,7 @@ class Endpoint:
         mss: Callable[[str], int],
         answers: Callable[[str, int], bool],
         advise: Callable[[str], None] = lambda remote: None,
+        offload: bool = False,
         tracer: Tracer | None = None,
     ) -> None:
         """
@@ -53,6 +54,7 @@ class Endpoint:
             a kernel beside us may have a connection of its own.
           advise: told a remote address from which nothing comes, each time that a segment has been retransmitted R1
             times or more: negative advice to IP (RFC 9293, 3.8.3, MUST-20; RFC 1122, 3.3.1.4).
+          offload: segments may hold the text of many, to be cut: see `Segment.mss`.
         """
         self.config = config
         self.connections: dict[Flow, Connection] = {}
@@ -62,6 +64,7 @@ class Endpoint:
         self._mss = mss
         self._answers = answers
         self.advise = advise
+        self._offload = offload
         self._tracer = tracer
         self._paths = path_mtu.PathMtuCache()
         self._servers = fast_open.KnownServers()
@@ -230,6 +233,7 @@ class Endpoint:
             mss=self._mss(flow.remote),
             timestamp_offset=timestamp_offset(self._secret, flow),
             memory=self.memory,
+            offload=self._offload,
             tracer=tracer,
         )
         path_mtu.remember(conn.tcb, self._paths.get(flow.remote, now))

@@ -205,7 +205,7 @@ def text(tcb: Tcb, options: Options) -> bytes:
         return b""
     data = tcb.send_buffer.peek(tcb.snd.iss + 1, max(state.room - LONGEST, 0))
     state.sent = len(data)
-    return data
+    return bytes(data)
 
 
 # What comes of it, at the client

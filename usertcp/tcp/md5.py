@@ -63,7 +63,7 @@ def of(flow: Flow, keys: tuple[Md5Key, ...]) -> Md5 | None:
     return Md5(flow, fitting[0].key) if fitting else None
 
 
-def digest(addresses: bytes, key: bytes, header: bytes, data: bytes) -> bytes:
+def digest(addresses: bytes, key: bytes, header: bytes, data: bytes | memoryview) -> bytes:
     """RFC 2385, 2.0: of the pseudo-header, the header without options and with a checksum of zero, the text, the key.
 
     Args:

@@ -46,7 +46,7 @@ class Signature:
     """Of MD5, 16 octets, or a MAC of any length. Of a segment to be sent, zeros in place of what `sign` will say."""
     key_ids: tuple[int, int] | None = None
     """(KeyID, RNextKeyID) of the TCP Authentication Option (RFC 5925, 2.2). None: it is of MD5."""
-    sign: Callable[[bytes, bytes], bytes] | None = field(default=None, compare=False, repr=False)
+    sign: Callable[[bytes, bytes | memoryview], bytes] | None = field(default=None, compare=False, repr=False)
     """Of a segment to be sent: (TCP header with options, text) to the digest. None: send `digest` as it is."""
     header: bytes = field(default=b"", compare=False, repr=False)
     """Of a segment that came: its TCP header with options, as octets."""

@@ -19,6 +19,7 @@ from usertcp.tcp import (
     path_probing,
     persist,
     selective_ack,
+    super_segment,
     timestamps,
     undo,
     urgency,
@@ -139,6 +140,8 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
         room = max(tcb.recovery.room(tcb.congestion.cwnd, tcb.flight_size), 0)
         waiting = tcb.send_buffer.end - snd.nxt
         size = min(waiting, usable, full)
+        if size == full and tcb.offload:
+            size = max(min(waiting, usable, room, super_segment.largest(tcb, full)) // full, 1) * full
         if waiting == 0:  # only the FIN is left; it needs no room in the congestion window
             if usable < 1:
                 return
@@ -146,7 +149,7 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
             return
         if pacing.must_wait(tcb, now):
             return
-        out.append(segment_at(tcb, snd.nxt, snd.una + snd.wnd, now))
+        out.append(segment_at(tcb, snd.nxt, snd.una + snd.wnd, now, max(size - full, 0), cut=True))
 
 
 def resend_limit(tcb: Tcb, end: int) -> int:
@@ -249,9 +252,9 @@ def full_size(tcb: Tcb) -> int:
     return max(tcb.smss - more, 1)
 
 
-def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0) -> Segment:
-    """Build the segment that begins at *position*, of full size at most, or so many octets *larger*, and ending at
-    *limit*, and move SND.NXT over it.
+def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0, *, cut: bool = False) -> Segment:
+    """Build the segment that begins at *position*, of full size at most, or so many octets *larger*, which may be *cut*
+    on its way into segments of full size, and ending at *limit*; and move SND.NXT over it.
 
     SYN comes first, then text, then FIN, which the last text carries. Only where *limit* allows is something left out.
     """
@@ -263,7 +266,8 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0)
         full = full_size(tcb)
         data = tcb.send_buffer.peek(position, min(full + larger, limit - position))
         end = position + len(data)
-        if (size := tcb.snd.mss - full + len(data)) > tcb.path.sent:
+        packet = min(len(data), full) if cut else len(data)
+        if (size := tcb.snd.mss - full + packet) > tcb.path.sent:
             path_mtu.sent(tcb, size, end)
         flags = ACK
         if data and window.last_for_now(tcb, tcb.send_buffer.end - end, full):
@@ -271,6 +275,8 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0)
         if end == snd.fin and end < limit:
             flags |= FIN
         seg = segment(tcb, position, flags, data, now)
+        if packet < len(data):
+            seg.mss = full
     snd.nxt = max(snd.nxt, position + seg.len)
     tcb.began = min(tcb.began, now)
     if again:
@@ -288,7 +294,7 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0)
     return seg
 
 
-def segment(tcb: Tcb, position: int, flags: int, data: bytes, now: float) -> Segment:
+def segment(tcb: Tcb, position: int, flags: int, data: bytes | memoryview, now: float) -> Segment:
     """Fill in what every segment carries: acknowledgment, window, options. It settles whatever acknowledgment was
     owed."""
     rcv = tcb.rcv

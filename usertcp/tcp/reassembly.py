@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from itertools import islice
 
 MAX_RANGES = 1024
 """Separate out-of-order ranges to keep: who sends every second octet shall not make us keep books on all of them."""
 
 
+LARGE = 1 << 12
+"""Octets that are worth a piece of their own."""
+PIECE = 1 << 16
+"""Smaller ones are gathered up to this."""
+
+
 class ReceiveBuffer:
     """The octets from the first unread position on, in any order of arrival.
 
-    One bytearray addressed by position, its holes filled with zeros, and the ranges beyond the first hole. There are
+    Those in order are pieces as they arrived, large ones not copied again before they are read. Those beyond the first
+    hole are in one bytearray addressed by position, its holes filled with zeros, with the ranges beside it. There are
     no fragments to walk or to merge, so a segment costs its own length wherever it falls (compare CVE-2018-5390).
     Memory is bounded by the window, to which the caller has trimmed what it writes.
 
@@ -21,14 +29,17 @@ class ReceiveBuffer:
     the first.
     """
 
-    __slots__ = ("_lefts", "_octets", "_rights", "nxt", "unread")
+    __slots__ = ("_beyond", "_lefts", "_pieces", "_rights", "nxt", "unread")
 
     def __init__(self, start: int) -> None:
         self.unread = start
         """Position of the first octet that nobody has read."""
         self.nxt = start
         """Position after the last in-order octet: RCV.NXT, as far as text goes."""
-        self._octets = bytearray()
+        self._pieces: deque[bytes | bytearray | memoryview] = deque()
+        """From `unread` to `nxt`."""
+        self._beyond = bytearray()
+        """From `nxt` on, while there are ranges."""
         self._lefts: list[int] = []
         """Left edges of the ranges, ascending. Ranges neither overlap nor touch, and lie beyond `nxt`."""
         self._rights: dict[int, int] = {}
@@ -51,7 +62,7 @@ class ReceiveBuffer:
 
     def __len__(self) -> int:
         """Octets of memory held: from the first unread one to the last that arrived, holes included."""
-        return len(self._octets)
+        return self.nxt - self.unread + len(self._beyond)
 
     def sack_blocks(self, n: int) -> tuple[tuple[int, int], ...]:
         """The first *n* ranges to report (RFC 2018, 4): that of the latest arrival first, then backwards in time."""
@@ -79,29 +90,47 @@ class ReceiveBuffer:
         if not data:
             return True
         if position == self.nxt and not self._lefts:
-            self._octets += data
-            self.nxt += len(data)
+            self._append(data)
             return True
         return self._write_beside_ranges(position, data)
 
+    def _append(self, data: bytes | bytearray | memoryview) -> None:
+        """These are in order."""
+        self.nxt += len(data)
+        tail = self._pieces[-1] if self._pieces else None
+        if len(data) >= LARGE:
+            self._pieces.append(data)
+        elif isinstance(tail, bytearray) and len(tail) < PIECE:
+            tail += data
+        else:
+            self._pieces.append(bytearray(data))
+
     def read(self, max_octets: int) -> bytes:
-        """Take up to *max_octets* in-order octets. b"" when there are none."""
-        n = min(max_octets, self.readable)
-        data = bytes(memoryview(self._octets)[:n])
-        del self._octets[:n]
+        """Take up to *max_octets* in-order octets, or a little less, where a large piece ends. b"" when there are
+        none."""
+        pieces, taken, n = self._pieces, [], 0
+        while pieces and n + len(pieces[0]) <= max_octets:
+            taken.append(pieces.popleft())
+            n += len(taken[-1])
+        if pieces and not n:
+            first = memoryview(pieces.popleft())
+            taken.append(first[:max_octets])
+            pieces.appendleft(first[max_octets:])
+            n = max_octets
         self.unread += n
-        return data
+        return bytes(taken[0]) if len(taken) == 1 else b"".join(taken)
 
     def drop_out_of_order(self) -> None:
         """Forget the out-of-order octets, though they may have been reported in SACK blocks (RFC 2018, 8)."""
-        del self._octets[self.readable :]
+        self._beyond.clear()
         self._lefts.clear()
         self._rights.clear()
 
     def clear(self) -> None:
         """Forget all octets, unread and out-of-order ones. `nxt` stays."""
         self.unread = self.nxt
-        self._octets.clear()
+        self._pieces.clear()
+        self._beyond.clear()
         self._lefts.clear()
         self._rights.clear()
 
@@ -126,8 +155,10 @@ class ReceiveBuffer:
         left = min(position, merged[0][0]) if merged else position
         right = max(at, end)
         if left == self.nxt:
-            self.nxt = right
             del self._lefts[first:last]
+            n = right - left
+            self._append(bytes(memoryview(self._beyond)[:n]))
+            del self._beyond[:n]
         else:
             self._lefts[first:last] = [left]
             self._rights[left] = right
@@ -135,8 +166,8 @@ class ReceiveBuffer:
 
     def _put(self, position: int, data: bytes | memoryview) -> None:
         """Copy octets to where there are none yet."""
-        offset = position - self.unread
-        hole = offset - len(self._octets)
+        offset = position - self.nxt
+        hole = offset - len(self._beyond)
         if hole > 0:
-            self._octets += bytes(hole)
-        self._octets[offset : offset + len(data)] = data
+            self._beyond += bytes(hole)
+        self._beyond[offset : offset + len(data)] = data

@@ -59,7 +59,7 @@ class Segment:
     flags: int
     wnd: int = 0
     options: Options = NO_OPTIONS
-    data: bytes = b""
+    data: bytes | memoryview = b""
     up: int = 0
     """Urgent pointer; means something with URG only."""
     traffic_class: int = 0
@@ -67,6 +67,8 @@ class Segment:
     others (RFC 3168)."""
     ttl: int | None = None
     """Time to live or hop limit to send with; None is the codec's own. Not read from packets."""
+    mss: int = 0
+    """Of a super-segment to send: into segments with how much text the link is to cut it, octets. 0: it is one."""
 
     @property
     def len(self) -> int:

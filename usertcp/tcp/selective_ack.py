@@ -10,7 +10,7 @@ from usertcp.tcp.sequence import unwrap, wrap
 from usertcp.tcp.tcb import Tcb
 
 
-def notice(tcb: Tcb, begin: int, text: bytes) -> None:
+def notice(tcb: Tcb, begin: int, text: bytes | memoryview) -> None:
     """Some text arrives: if octets of it are here already, the next acknowledgment reports the first run of them (RFC
     2883, 4)."""
     if not (tcb.sack_permitted and tcb.config.dsack and text):

@@ -2,49 +2,89 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
+LARGE = 1 << 12
+"""Octets that are worth a piece of their own, and a view instead of a copy."""
+PIECE = 1 << 16
+"""Smaller writes are gathered up to this."""
+
+Piece = bytes | bytearray | memoryview
+
 
 class SendBuffer:
     """The octets from SND.UNA to the last SEND, indexed by position.
 
-    One bytearray. CPython takes octets off its front by moving a pointer and gives memory back as it shrinks, so an
-    octet costs a constant whatever the window; an idle connection holds none.
+    Pieces, each as the user wrote it: a large `bytes`, which nobody can change, is kept and not copied; what is small
+    or may change is copied, small writes into one piece. A piece is given back when its last octet is acknowledged; an
+    idle connection holds none.
     """
 
-    __slots__ = ("_octets", "limit", "start")
+    __slots__ = ("_lefts", "_pieces", "end", "limit", "start")
 
     def __init__(self, start: int, limit: int) -> None:
         """*start*: position of the first octet to come. *limit*: octets to hold at most; may be changed at any time."""
         self.start = start
+        self.end = start
+        """The position after the last octet."""
         self.limit = limit
-        self._octets = bytearray()
+        self._pieces: list[Piece] = []
+        self._lefts: list[int] = []
+        """Where each piece begins, ascending."""
 
     def __len__(self) -> int:
-        return len(self._octets)
-
-    @property
-    def end(self) -> int:
-        """The position after the last octet."""
-        return self.start + len(self._octets)
+        return self.end - self.start
 
     @property
     def free(self) -> int:
         """How many octets `append` would take now."""
-        return max(0, self.limit - len(self._octets))
+        return max(0, self.limit - (self.end - self.start))
 
-    def append(self, data: bytes | bytearray | memoryview) -> int:
-        """Take a copy of as many octets of *data* as there is room for, and say how many."""
+    def append(self, data: Piece) -> int:
+        """Take as many octets of *data* as there is room for, and say how many. Of `bytes`, or of a view of such, large
+        pieces are not copied."""
         taken = min(len(data), self.free)
-        self._octets += data if taken == len(data) else memoryview(data)[:taken]
+        if not taken:
+            return 0
+        whole = data if taken == len(data) else memoryview(data)[:taken]
+        tail = self._pieces[-1] if self._pieces else None
+        if taken >= LARGE:
+            unchanging = isinstance(data.obj if isinstance(data, memoryview) else data, bytes)
+            self._add(whole if unchanging else bytes(whole))
+        elif isinstance(tail, bytearray) and len(tail) < PIECE:
+            tail += whole
+        else:
+            self._add(bytearray(whole))
+        self.end += taken
         return taken
 
-    def peek(self, position: int, n: int) -> bytes:
+    def _add(self, piece: Piece) -> None:
+        self._lefts.append(self.end)
+        self._pieces.append(piece)
+
+    def peek(self, position: int, n: int) -> bytes | memoryview:
         """Up to *n* octets from *position* on; less, or none, where the buffer ends. *position* is not before
-        `start`."""
-        offset = position - self.start
-        return bytes(memoryview(self._octets)[offset : offset + n])
+        `start`. A view only of what never changes."""
+        n = min(n, self.end - position)
+        if n <= 0:
+            return b""
+        index = bisect_right(self._lefts, position) - 1
+        offset, piece = position - self._lefts[index], self._pieces[index]
+        if offset + n <= len(piece):
+            view = memoryview(piece)[offset : offset + n]
+            return bytes(view) if n < LARGE or isinstance(piece, bytearray) else view
+        last = bisect_right(self._lefts, position + n - 1)
+        rest = position + n - self._lefts[last - 1]
+        parts = [memoryview(piece)[offset:], *self._pieces[index + 1 : last - 1]]
+        return b"".join([*parts, memoryview(self._pieces[last - 1])[:rest]])
 
     def release(self, position: int) -> None:
         """Everything before *position* is acknowledged: forget it. What lies before `start` was forgotten already."""
         if position > self.start:
-            del self._octets[: position - self.start]
             self.start = position
+            if position >= self.end:
+                self.start = self.end
+                self._pieces.clear()
+                self._lefts.clear()
+            elif gone := bisect_right(self._lefts, position) - 1:
+                del self._lefts[:gone], self._pieces[:gone]

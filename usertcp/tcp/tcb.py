@@ -308,6 +308,7 @@ class Tcb:
         "last_sent",
         "loss_probe",
         "memory",
+        "offload",
         "option_octets",
         "passive",
         "path",
@@ -348,6 +349,7 @@ class Tcb:
         iss: int,
         timestamp_offset: int,
         mss: int,
+        offload: bool,
         trace: Tracer | None,
     ) -> None:
         self.flow = flow
@@ -360,6 +362,8 @@ class Tcb:
         self.charged = 0
         """What `memory` has in its books for this one."""
         self.trace = trace
+        self.offload = offload
+        """The link cuts super-segments."""
         self.state = State.CLOSED
         self.passive = False
         """Came from LISTEN (RFC 9293, 3.5, MUST-11)."""

@@ -101,7 +101,7 @@ class Pen:
         text, rest = _fit(items, room)
         side = self.inner - 2 * MARGIN
         below = _lines(rest + options, side)
-        if seg.data and (preview := _preview(seg.data, side)):
+        if seg.data and (preview := _preview(bytes(seg.data[:LOOK]), side)):
             below.append(preview)
         style = "bad" if row.bad or row.lost else "out" if ours else "in"
         shaft = self._shaft([(text, style), (tail, "special")], len(text + tail), row, style)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from usertcp.ip import extension
+from usertcp.ip.checksum import Buffer
 from usertcp.ip.header import ICMP, ICMPV6, TCP
 from usertcp.tcp.segment import Flow, Segment
 
@@ -40,7 +41,7 @@ class Codec(Protocol):
         """
         ...
 
-    def decode(self, packet: bytes, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
+    def decode(self, packet: Buffer, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
         """What a whole (reassembled) packet holds, seen from the receiver: `flow.local` is the packet's destination.
 
         Args:
@@ -68,7 +69,7 @@ class Ports(NamedTuple):
     """TCP destination port; 0 if a look does not show it."""
 
 
-def ports(packet: bytes) -> Ports | None:
+def ports(packet: Buffer) -> Ports | None:
     """A cheap look that spares the codecs traffic that is not ours; verifies nothing, raises nothing.
 
     Returns:

@@ -6,7 +6,7 @@ import struct
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
-from usertcp.ip.checksum import MODULUS, checksum
+from usertcp.ip.checksum import MODULUS, Buffer, checksum
 from usertcp.ip.header import DONT_FRAGMENT, TCP, parse
 from usertcp.ip.icmp import parse_error
 from usertcp.tcp.segment import FLAGS, Flow, Segment
@@ -72,21 +72,39 @@ class FastCodec:
         ip = -((0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | TCP) + addresses) % MODULUS
         return _IPV4_TCP.pack(0x45, tos, total, 0, DONT_FRAGMENT, ttl, TCP, ip, source, destination, *tcp) + rest
 
-    def decode(self, packet: bytes, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
+    def headers(self, flow: Flow, seg: Segment) -> bytes:
+        """The headers of a packet whose text stands elsewhere and whose TCP checksum is left to the link: as yet it is
+        the sum of the pseudo-header. For segments without a signature."""
+        options = write(seg.options)
+        length = TCP_HEADER + len(options) + len(seg.data)
+        local, local_port, remote, remote_port = flow
+        ipv6, source, destination, addresses = packed(local, remote)
+        pseudo = (addresses + TCP + length) % MODULUS
+        offset_flags = (TCP_HEADER + len(options)) << 10 | seg.flags
+        tcp = (local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, pseudo, seg.up)
+        ttl = self.ttl if seg.ttl is None else seg.ttl
+        tos = seg.traffic_class
+        if ipv6:
+            return _IPV6_TCP.pack(6 << 28 | tos << 20, length, TCP, ttl, source, destination, *tcp) + options
+        total = 20 + length
+        ip = -((0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | TCP) + addresses) % MODULUS
+        return _IPV4_TCP.pack(0x45, tos, total, 0, DONT_FRAGMENT, ttl, TCP, ip, source, destination, *tcp) + options
+
+    def decode(self, packet: Buffer, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
         """See `Codec.decode`."""
         header = parse(packet)
         if header.protocol != TCP:
-            error = parse_error(packet)
+            error = parse_error(bytes(packet))
             if error is None:
                 return None
             flow = Flow(error.source, error.source_port, error.destination, error.destination_port)
             return IcmpError(error.reporter, flow, error.seq, error.version, error.type, error.code, error.mtu)
         data = verify_tcp(packet, header, unfinished_checksum)
         source_port, destination_port, seq, ack, flags, wnd, _, up = _TCP.unpack_from(packet, header.start)
-        options = read(packet[header.start + TCP_HEADER : data])
+        options = read(bytes(packet[header.start + TCP_HEADER : data]))
         if options.signature is not None:
-            options.signature.header = packet[header.start : data]
+            options.signature.header = bytes(packet[header.start : data])
         source, destination = texts(header.source, header.destination)
         flow = Flow(destination, destination_port, source, source_port)
-        octets = packet[data : header.end]
+        octets = bytes(packet[data : header.end])
         return flow, Segment(seq, ack, flags & FLAGS, wnd, options, octets, up, header.traffic_class)

@@ -86,7 +86,7 @@ def write(options: Options) -> bytes:
     return octets + bytes(-len(octets) % 4)
 
 
-def signed(options: Options, header: bytes, data: bytes) -> Options:
+def signed(options: Options, header: bytes, data: bytes | memoryview) -> Options:
     """The options of a segment to be sent, with the digest for its octets if there is one to be made.
 
     Args:

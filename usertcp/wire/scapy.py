@@ -18,6 +18,7 @@ from scapy.packet import Packet, Raw
 
 from usertcp.errors import MalformedPacket
 from usertcp.ip import header as ip
+from usertcp.ip.checksum import Buffer
 from usertcp.ip.header import Header, parse
 from usertcp.ip.icmp import FRAGMENTATION_NEEDED, UNREACHABLE, Error, parse_error
 from usertcp.tcp.options import NO_OPTIONS, Options, Signature
@@ -91,7 +92,7 @@ class ScapyCodec:
         if seg.options.signature is not None:
             tcp.options = _to_scapy(signed(seg.options, bytes(tcp), seg.data))
         packet = network / tcp
-        return packet / Raw(seg.data) if seg.data else packet
+        return packet / Raw(bytes(seg.data)) if seg.data else packet
 
     def encode(self, flow: Flow, seg: Segment) -> bytes:
         """See `Codec.encode`.
@@ -102,8 +103,9 @@ class ScapyCodec:
         """
         return bytes(self.craft(flow, seg))
 
-    def decode(self, packet: bytes, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
+    def decode(self, packet: Buffer, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
         """See `Codec.decode`."""
+        packet = bytes(packet)
         header = parse(packet)
         try:
             if header.protocol == ip.TCP:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from usertcp.errors import MalformedPacket
-from usertcp.ip.checksum import MODULUS, checksum, pseudo_header
+from usertcp.ip.checksum import MODULUS, Buffer, checksum, pseudo_header
 from usertcp.ip.header import TCP, Header
 
 TCP_HEADER = 20
 """Octets of a TCP header without options."""
 
 
-def verify_tcp(packet: bytes, header: Header, unfinished_checksum: bool) -> int:
+def verify_tcp(packet: Buffer, header: Header, unfinished_checksum: bool) -> int:
     """Check the lengths and the checksum of the TCP segment in a packet (RFC 9293, 3.1, MUST-3).
 
     An unfinished checksum is the sum of the pseudo-header, not complemented: what Linux leaves to the interface that

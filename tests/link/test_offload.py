@@ -1,0 +1,197 @@
+"""Links that leave checksums and the cutting of segments to the kernel, with whole stacks on them, against kernels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import trio
+import trio.lowlevel
+from pyroute2 import IPRoute
+
+from usertcp.errors import HostUnreachable, SetupError
+from usertcp.link import Link
+from usertcp.link.packet import PacketLink
+from usertcp.link.tun import TunLink
+from usertcp.runtime.stack import Stack, named_link, open_stack
+from usertcp.tcp.config import Config
+
+pytestmark = pytest.mark.lab
+
+CONFIG = Config(msl=0.1)
+TEXT = os.urandom(1 << 20)
+ROUNDS = 4
+SIZE = ROUNDS * len(TEXT)
+DIGEST = hashlib.sha256(TEXT * ROUNDS).digest()
+SOL_PACKET, SIOCETHTOOL = 263, 0x8946
+
+
+def take_and_give(listener: socket.socket) -> None:
+    """Take `SIZE` octets from whoever calls, answer by their hash, and send `SIZE` octets."""
+    connection, _ = listener.accept()
+    with connection:
+        digest, left = hashlib.sha256(), SIZE
+        while left and (data := connection.recv(1 << 20)):
+            digest.update(data)
+            left -= len(data)
+        connection.sendall(digest.digest())
+        for _ in range(ROUNDS):
+            connection.sendall(TEXT)
+
+
+async def exchange(stack: Stack, remote: str, port: int) -> dict[str, int]:
+    """Send and receive `SIZE` octets, and look at each; the counters of our connection."""
+    stream = await stack.open_tcp_stream(remote, port)
+    for _ in range(ROUNDS):
+        await stream.send_all(TEXT)
+    received = b"".join([chunk async for chunk in stream])
+    counters = stream.status().counters
+    await stream.aclose()
+    assert received[:32] == DIGEST
+    assert hashlib.sha256(received[32:]).digest() == DIGEST
+    return counters
+
+
+@asynccontextmanager
+async def serving(where: Any, address: str) -> AsyncIterator[int]:
+    with where.listen(address) as listener:
+        thread = threading.Thread(target=take_and_give, args=(listener,), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+
+
+def set_mtu(where: Any, mtu: int) -> None:
+    with where, IPRoute() as netlink:
+        [index] = netlink.link_lookup(ifname="veth0")
+        netlink.link("set", index=index, mtu=mtu)
+
+
+@pytest.mark.parametrize("remote", ["10.0.0.2", "fd00::2"])
+async def test_what_is_sent_and_received_by_packet_sockets_is_what_the_kernel_has(
+    here: Any, peer: Any, remote: str
+) -> None:
+    async with serving(peer, remote) as port, open_stack("packet", CONFIG) as stack:
+        counters = await exchange(stack, remote, port)
+    assert counters["octets out"] / counters["segments out"] > 5000, "super-segments out"
+    assert counters["octets in"] / counters["segments in"] > 5000, "super-segments in"
+
+
+@pytest.mark.parametrize("mtu", [576, 9000])
+async def test_other_mtus(here: Any, peer: Any, mtu: int) -> None:
+    for end in here, peer:
+        set_mtu(end, mtu)
+    async with serving(peer, "10.0.0.2") as port, open_stack("packet", CONFIG) as stack:
+        await exchange(stack, "10.0.0.2", port)
+
+
+async def test_a_peer_that_neither_cuts_nor_leaves_checksums_open(here: Any, peer: Any) -> None:
+    with peer:
+        for feature in 0x17, 0x1F, 0x24:  # checksums out, TSO, GSO
+            ethtool("veth0", feature, 0)
+    async with serving(peer, "10.0.0.2") as port, open_stack("packet", CONFIG) as stack:
+        counters = await exchange(stack, "10.0.0.2", port)
+    assert counters["octets in"] / counters["segments in"] < 1500
+
+
+def ethtool(interface: str, command: int, value: int) -> None:
+    import array
+    import fcntl
+
+    data = array.array("B", struct.pack("=II", command, value))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("16sP16x", interface.encode(), data.buffer_info()[0]))
+
+
+@pytest.mark.parametrize("remote", ["127.0.0.1", "::1"])
+async def test_loopback_where_packet_sockets_reach_nobody(here: Any, remote: str) -> None:
+    async with serving(here, remote) as port, open_stack("packet", CONFIG) as stack:
+        await exchange(stack, remote, port)
+
+
+async def test_a_listener_on_packet_sockets(here: Any, peer: Any) -> None:
+    async with open_stack("packet", CONFIG) as stack, trio.open_nursery() as nursery:
+
+        async def echo(stream: trio.abc.Stream) -> None:
+            await stream.send_all(await stream.receive_some())
+
+        listener = (await nursery.start(stack.serve_tcp, echo, 8000))[0]
+        with peer:
+            client = socket.socket()
+        with client:
+            await trio.to_thread.run_sync(client.connect, ("10.0.0.1", listener.port))
+            client.sendall(b"over packet sockets")
+            assert await trio.to_thread.run_sync(client.recv, 100) == b"over packet sockets"
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_interface_only(here: Any, peer: Any) -> None:
+    async with open_stack(PacketLink("veth0"), CONFIG) as stack, serving(peer, "10.0.0.2") as port:
+        await exchange(stack, "10.0.0.2", port)
+    with pytest.raises(SetupError, match="nowhere0"):
+        PacketLink("nowhere0")
+
+
+async def test_a_neighbour_that_moves_is_found_again(here: Any, peer: Any) -> None:
+    async with serving(peer, "10.0.0.2") as port, open_stack("packet", replace(CONFIG, rto_min=0.2)) as stack:
+        stream = await stack.open_tcp_stream("10.0.0.2", port)
+        await stream.send_all(TEXT)
+        with peer, IPRoute() as netlink:
+            [index] = netlink.link_lookup(ifname="veth0")
+            netlink.link("set", index=index, address="02:00:00:00:00:99")
+        with IPRoute() as netlink:  # what the kernel does some time later by itself
+            [index] = netlink.link_lookup(ifname="veth0")
+            netlink.neigh("del", ifindex=index, dst="10.0.0.2")
+        for _ in range(ROUNDS - 1):
+            await stream.send_all(TEXT)
+        with trio.fail_after(30):
+            received = b"".join([chunk async for chunk in stream])
+        assert received[:32] == DIGEST
+
+
+async def test_without_the_capability_auto_says_what_to_do(here: Any, without_capability: Callable[[int], Any]) -> None:
+    with without_capability(13), pytest.raises(SetupError, match="NET_RAW"):
+        named_link("auto")
+    link = named_link("auto")
+    assert isinstance(link, PacketLink)
+    link.close()
+
+
+@pytest.fixture
+def tun(here: Any) -> Iterator[Link]:
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("no /dev/net/tun")
+    link = TunLink("10.9.0.2", "fd09::2", kernel=["10.9.0.1/24", "fd09::1/64"])
+    yield link
+    link.close()
+
+
+@pytest.mark.parametrize("remote", ["10.9.0.1", "fd09::1"])
+async def test_what_is_sent_and_received_over_tun_is_what_the_kernel_has(here: Any, tun: Link, remote: str) -> None:
+    await trio.lowlevel.checkpoint()
+    async with serving(here, "10.9.0.1" if "." in remote else "::") as port, open_stack(tun, CONFIG) as stack:
+        counters = await exchange(stack, remote, port)
+    assert counters["octets out"] / counters["segments out"] > 5000
+    assert counters["octets in"] / counters["segments in"] > 5000
+
+
+async def test_tun_knows_its_own_addresses_only(tun: Link) -> None:
+    assert tun.source_address("10.9.0.77") == "10.9.0.2"
+    assert tun.is_local("10.9.0.2")
+    assert not tun.is_local("10.9.0.1")
+    lonely = TunLink("10.8.0.2")
+    with pytest.raises(HostUnreachable):
+        lonely.source_address("fd09::1")
+    lonely.close()
+
+
+async def test_a_device_that_is_taken_says_so(here: Any, tun: TunLink) -> None:
+    with pytest.raises(SetupError, match="usertcp0"):
+        TunLink("10.9.0.3", name=tun.name)

@@ -1,0 +1,141 @@
+"""What links have in common that share the addresses of this machine with its kernel."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from usertcp.link import Link, routes
+from usertcp.link.interfaces import local_addresses, scope_id, smallest_mtu
+from usertcp.link.reservation import Reservations
+from usertcp.link.rst_guard import Guard, open_guard
+
+LARGEST_PACKET = 65535
+ADDRESS_CHANGES = 0x10 | 0x100
+"""Netlink groups: addresses of IPv4 and IPv6."""
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+
+WHY_DROPPED = {
+    errno.EAGAIN: "send_queue_full",
+    errno.ENOBUFS: "send_queue_full",
+    errno.EMSGSIZE: "larger_than_mtu",
+    errno.EPERM: "forbidden_by_netfilter",
+    errno.ENETUNREACH: "no_route",
+    errno.EHOSTUNREACH: "no_route",
+    errno.ENETDOWN: "no_route",
+}
+"""What a packet that did not go out is counted as; other errors by their own name."""
+
+
+class BesideKernel(Link):
+    """Addresses, routes and ports are the kernel's: it says which are ours, and is kept away from the ports we claim.
+
+    What is left for a subclass: `send`, by `_send_raw` or otherwise, `receive` and `close`.
+    """
+
+    _raw: dict[int, socket.socket]
+    """Raw IP sockets that take the header from us (IP_HDRINCL), by family."""
+
+    unfinished_checksums = True
+    beside_kernel = True
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter(sent=0, received=0)
+        self._address_changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+        self._address_changes.bind((0, ADDRESS_CHANGES))
+        self._addresses: frozenset[str] = frozenset()
+        self._reservations = Reservations()
+        self._guard: Guard | None = None
+        self.mtu = min(smallest_mtu(), LARGEST_PACKET)
+
+    def _send_raw(self, packet: bytes) -> None:
+        """Have the kernel route a packet, find the neighbour, and pass it through netfilter."""
+        try:
+            if packet[0] >> 4 == 4:
+                self._raw[socket.AF_INET].sendto(packet, (socket.inet_ntop(socket.AF_INET, packet[16:20]), 0))
+            else:
+                self._raw[socket.AF_INET6].sendto(packet, destination6(packet))
+            self._counts["sent"] += 1
+        except KeyError:
+            self._counts["no_route"] += 1
+        except OSError as error:
+            self._counts[why_dropped(error)] += 1
+
+    def source_address(self, remote: str) -> str:
+        return routes.source_address(remote)
+
+    def mtu_to(self, remote: str) -> int:
+        return min(routes.mtu(remote), LARGEST_PACKET)
+
+    def is_local(self, address: str) -> bool:
+        if forget_changes(self._address_changes):
+            self._addresses = frozenset()
+        if not self._addresses:
+            self._addresses = local_addresses()
+        return address in self._addresses or address.startswith("127.")
+
+    @contextmanager
+    def claim(self, local: str, port: int, remote: str = "") -> Iterator[None]:
+        if self._guard is None:
+            self._guard = open_guard()
+        with self._reservations.hold(local, port), self._guard.suppress(port, local=local, peer=remote):
+            yield
+
+    def close(self) -> None:
+        self._address_changes.close()
+        if self._guard is not None:
+            self._guard.close()
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._counts)
+
+
+def forget_changes(netlink: socket.socket) -> bool:
+    """Read all that a non-blocking netlink socket has to tell; say whether there was anything."""
+    changed = False
+    while True:
+        try:
+            netlink.recv(1 << 16)
+        except BlockingIOError:
+            return changed
+        except OSError:
+            pass  # ENOBUFS: so many changes that some were lost.
+        changed = True
+
+
+def set_buffer(sock: socket.socket, force: int, ask: int, octets: int) -> None:
+    """Set the size of a buffer, above the system's limit where we may (CAP_NET_ADMIN)."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, force, octets)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, ask, octets)
+
+
+def no_raw_sockets() -> str:
+    """What to do without CAP_NET_RAW."""
+    python = os.path.realpath(sys.executable)
+    return f"""\
+raw sockets need the capability NET_RAW, which this process does not have. One of these helps:
+  sudo {sys.executable} ...                                    (run as root)
+  sudo setcap cap_net_raw,cap_net_admin+ep {python}    (for every program of this interpreter)
+  docker run --cap-add NET_RAW --cap-add NET_ADMIN ...         (in a container)
+  usertcp lab                                                  (namespaces of its own, no root needed)"""
+
+
+def destination6(packet: bytes) -> tuple[str, int, int, int]:
+    """Where an IPv6 packet goes, as `sendto` wants it: with the interface, if the address is link-local."""
+    scope = 0
+    if packet[24] == 0xFE and packet[25] & 0xC0 == 0x80:
+        scope = scope_id(socket.inet_ntop(socket.AF_INET6, packet[8:24]))
+    return socket.inet_ntop(socket.AF_INET6, packet[24:40]), 0, 0, scope
+
+
+def why_dropped(error: OSError) -> str:
+    """The name of the counter for a packet that the kernel did not take."""
+    code = error.errno or errno.EINVAL
+    return WHY_DROPPED.get(code, errno.errorcode[code].lower())
