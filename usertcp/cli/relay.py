@@ -17,6 +17,9 @@ from usertcp.cli.options import Behind
 from usertcp.runtime.stream import TcpStream
 
 CHUNK = 1 << 16
+GUARDED = '{ read -r end; kill -s KILL 0; } <"/dev/fd/$1" >/dev/null 2>&1 & exec /bin/sh -c "$0"'
+"""A command, and beside it a guard: when the pipe ends that only we hold open, it ends all that the command has
+started. So it does even if SIGKILL ends us."""
 
 
 async def serve(stream: TcpStream, behind: Behind) -> None:
@@ -48,9 +51,20 @@ async def discard(stream: TcpStream) -> None:
 
 async def process(stream: TcpStream, command: str) -> None:
     """A command of the shell reads what arrives; what it writes is sent."""
-    child = await trio.lowlevel.open_process(
-        ["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    )
+    guarded, held = os.pipe()
+    try:
+        child = await trio.lowlevel.open_process(
+            ["/bin/sh", "-c", GUARDED, command, str(guarded)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=(guarded,),
+        )
+    except BaseException:
+        os.close(held)
+        raise
+    finally:
+        os.close(guarded)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_feed, stream, child)
@@ -60,6 +74,7 @@ async def process(stream: TcpStream, command: str) -> None:
             await stream.send_eof()
         await child.wait()
     finally:
+        os.close(held)
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)  # what the command has started as well
         with trio.CancelScope(shield=True):
