@@ -257,6 +257,37 @@ async def test_a_stack_can_talk_to_itself_over_a_link_of_thirty_lines(autojump_c
         assert await server.receive_some() == b"hello, me"
 
 
+class Watched(Hub):
+    """Remembers which tasks use it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.senders: list[trio.lowlevel.Task] = []
+        self.receiver: trio.lowlevel.Task | None = None
+
+    def send(self, packet: bytes) -> None:
+        self.senders.append(trio.lowlevel.current_task())
+        super().send(packet)
+
+    async def receive(self) -> Sequence[bytes]:
+        self.receiver = trio.lowlevel.current_task()
+        return await super().receive()
+
+
+async def test_no_other_task_has_to_run_for_a_packet_to_be_sent_or_answered(autojump_clock: MockClock) -> None:
+    """Text leaves in the task that sends it, its acknowledgment in the one that takes packets from the link."""
+    link = Watched()
+    async with open_stack(link) as stack:
+        listener = await stack.open_tcp_listener(80)
+        client = await stack.open_tcp_stream(OURS, 80)
+        server = await listener.accept()
+        link.senders.clear()
+        await client.send_all(b"hello")
+        assert link.senders == [trio.lowlevel.current_task()]
+        assert await server.receive_some() == b"hello"
+        assert link.senders == [trio.lowlevel.current_task(), link.receiver]
+
+
 async def test_an_idle_stack_does_not_wake_up(autojump_clock: MockClock) -> None:
     link = Hub()
     async with open_stack(link) as stack:
