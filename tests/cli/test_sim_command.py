@@ -27,6 +27,14 @@ def test_a_run_says_what_came_of_it_and_how_to_repeat_it() -> None:
     assert "again            usertcp sim --octets 20k --loss packets:5 --loss-back 0 --seed 1" in shown
 
 
+def test_marks_are_told_and_have_a_column(tmp_path: Path) -> None:
+    file = tmp_path / "run.csv"
+    shown = sim("--octets", "300k", "--mark", "3", "--ecn", "accurate", "--csv", str(file))
+    [row] = csv.DictReader(file.read_text().splitlines())
+    assert int(row["marked"]) > 0
+    assert f"marked           {row['marked']}, as the queue was long" in shown
+
+
 def test_ladder_and_capture_show_the_packets(tmp_path: Path) -> None:
     captures = [tmp_path / "one", tmp_path / "two"]
     for capture in captures:

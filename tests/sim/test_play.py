@@ -111,3 +111,15 @@ def test_the_tracer_is_of_the_end_that_calls() -> None:
     play(Scenario(octets=1000), tracer=sent.append)
     first = next(record for record in sent if isinstance(record, SegmentOut))
     assert first.flow.remote_port == 7
+
+
+@pytest.mark.parametrize("ecn", ["on", "accurate"])
+def test_a_path_marks_those_who_may_be_and_loses_nothing(ecn: str) -> None:
+    path = {"rate": "10mbit", "delay": "5ms", "queue": "100", "mark": "10", "octets": "1m", "controller": "dctcp"}
+    deaf, marked = play(parse({**path, "ecn": "off"})), play(parse({**path, "ecn": ecn}))
+    assert deaf.marked == 0
+    figures = marked.figures()
+    assert marked.marked == figures["marked"] > 10
+    assert figures["retransmissions"] == figures["overflowed"] == 0
+    assert figures["queueing"] < deaf.figures()["queueing"]
+    assert marked.goodput > 0.85 * 10e6

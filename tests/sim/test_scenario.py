@@ -33,12 +33,14 @@ scenarios = st.builds(
     rate=st.floats(1, 1e12) | st.just(inf),
     delay=seconds,
     queue=st.integers(0, 10_000),
+    mark=st.none() | st.integers(0, 10_000),
     loss=losses,
     loss_back=st.none() | losses,
     reordering=chance,
     reordering_delay=seconds,
     duplication=chance,
     corruption=chance,
+    ecn=st.sampled_from((None, "off", "passive", "on", "accurate")),
     rack=switch,
     sack=switch,
     timestamps=switch,
@@ -94,8 +96,9 @@ def test_what_makes_no_sense_is_refused_with_its_option(name: str, text: str) ->
 
 
 @pytest.mark.parametrize(
-    "options", [{"program": "chess"}, {"controller": "vegas"}, {"loss": "101%"}, {"rate": "0"}, {"flows": "0"}]
+    "options",
+    [{"program": "chess"}, {"controller": "vegas"}, {"loss": "101%"}, {"rate": "0"}, {"flows": "0"}, {"ecn": "maybe"}],
 )
 def test_impossible_scenarios_are_refused(options: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"is one of|are 0 to 1|positive|at least"):
+    with pytest.raises(ValueError, match=r"is one of|are 0 to 1|positive|at least|ecn is"):
         parse(options)

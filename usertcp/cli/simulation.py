@@ -78,6 +78,8 @@ def summary(result: Result, figures: Figures) -> list[str]:
         f"RTT              {_ms(figures['rtt_min'])} at least, median {_ms(figures['rtt_median'])}, "
         f"99 % below {_ms(figures['rtt_p99'])}; queueing {_ms(figures['queueing'])}",
     ]
+    if result.marked:
+        lines.append(f"marked           {result.marked:,}, as the queue was long")
     if len(result.flows) > 1:
         lines.append(f"fairness         {result.fairness:.3f} (Jain)")
         lines += [f"  {flow.controller:<15}{_rate(flow.goodput)}" for flow in result.flows]

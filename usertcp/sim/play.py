@@ -206,12 +206,13 @@ def measured(name: str, rtts: list[float]) -> Controller:
 
 
 def _count_losses(network: Network, result: Result) -> None:
-    """Every packet passes one link's "out" and the other's "in": the first counts."""
+    """Every packet passes one link's "out" and the other's "in": the first counts. Marks are counted too."""
 
     def watcher(packet: bytes, direction: Direction, deed: Deed, detail: str) -> None:
         if direction == "out" and deed == "dropped":
             result.overflowed += detail == "queue full"
             result.lost += detail != "queue full"
+        result.marked += direction == "out" and deed == "marked"
 
     network.link_a.watch(watcher)
     network.link_b.watch(watcher)

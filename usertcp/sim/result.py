@@ -44,6 +44,8 @@ class Result:
     """Of these, by the scenario's wish."""
     overflowed: int = 0
     """Dropped since the queue was full."""
+    marked: int = 0
+    """With CE, since the queue was long."""
     cpu: float = 0.0
     """Seconds of processor that it took."""
     problems: list[str] = field(default_factory=list)
@@ -88,6 +90,7 @@ class Result:
             "segments": self.segments,
             "lost": self.lost,
             "overflowed": self.overflowed,
+            "marked": self.marked,
             "segments_per_cpu_second": round(self.segments_per_cpu_second),
             "problems": "; ".join(self.problems),
         }

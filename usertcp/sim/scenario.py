@@ -34,6 +34,7 @@ class Scenario:
     rate: float = 10e6
     delay: float = 0.02
     queue: int = 50
+    mark: int | None = None
     mtu: int | None = None
     loss: float | LossPattern = 0.0
     loss_back: float | LossPattern | None = None
@@ -41,6 +42,7 @@ class Scenario:
     reordering_delay: float = 0.01
     duplication: float = 0.0
     corruption: float = 0.0
+    ecn: str | None = None
     rack: bool | None = None
     sack: bool | None = None
     timestamps: bool | None = None
@@ -67,6 +69,7 @@ class Scenario:
                 rate=self.rate,
                 delay=self.delay,
                 queue_packets=self.queue,
+                mark_packets=inf if self.mark is None else self.mark,
                 mtu=inf if self.mtu is None else self.mtu,
                 loss=loss,
                 reordering=self.reordering,
@@ -82,6 +85,7 @@ class Scenario:
     def config(self, controller: str | Controller) -> Config:
         """Of the connections with this congestion control."""
         asked = {
+            "ecn": self.ecn,
             "rack": self.rack,
             "sack": self.sack,
             "timestamps": self.timestamps,
@@ -124,6 +128,7 @@ OPTIONS = {
     "rate": Option(RATE, "Of the bottleneck, or 'unlimited'."),
     "delay": Option(TIME, "One way: the round trip takes twice as long."),
     "queue": Option(COUNT, "Packets that may wait for the bottleneck."),
+    "mark": Option(COUNT, "Packets that wait when more are marked, instead of dropped, if they may be (--ecn)."),
     "mtu": Option(COUNT, "Larger packets vanish, and nobody says so."),
     "loss": Option(LOSS, "1%; burst:1%/25% (begins/ends); every:100; packets:3+7."),
     "loss_back": Option(LOSS, "The same of the way back, where it differs."),
@@ -131,6 +136,7 @@ OPTIONS = {
     "reordering_delay": Option(TIME, "How long they are."),
     "duplication": Option(CHANCE, "Of packets that arrive twice."),
     "corruption": Option(CHANCE, "Of packets in which a bit is flipped."),
+    "ecn": Option(WORD, "off, passive, on (RFC 3168), accurate (RFC 9768), of both ends."),
     "rack": Option(SWITCH, "RACK-TLP (RFC 8985)."),
     "sack": Option(SWITCH, "Selective acknowledgments (RFC 2018)."),
     "timestamps": Option(SWITCH, "RFC 7323, 3."),

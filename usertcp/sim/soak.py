@@ -18,6 +18,7 @@ def random_scenario(seed: int) -> Scenario:
     """Erratic programs over a path that is bad in many ways at once, with any mixture of TCP's options."""
     random = Random(seed)
     rack, sack, timestamps, window_scaling, pacing = (random.choice((None, True, False)) for _ in range(5))
+    mark, ecn = random.choice((None, 0, 2)), random.choice((None, "on", "accurate"))
     loss, reordering, duplication, corruption = (random.choice(CHANCES) for _ in range(4))
     return Scenario(
         controller=(random.choice(CONTROLLERS),),
@@ -26,11 +27,13 @@ def random_scenario(seed: int) -> Scenario:
         rate=random.choice((1e5, 1e6, 1e8, float("inf"))),
         delay=random.choice((0.0, 0.001, 0.05, 0.3)),
         queue=random.choice((3, 20, 1000)),
+        mark=mark,
         loss=random.choice((loss, loss, Burst(0.02, 0.3), EveryNth(9))),
         reordering=reordering,
         reordering_delay=random.choice((0.0001, 0.01, 0.5)),
         duplication=duplication,
         corruption=corruption,
+        ecn=ecn,
         rack=rack,
         sack=sack,
         timestamps=timestamps,
