@@ -341,6 +341,7 @@ def test_no_probe_in_recovery(iss: int, irs: int) -> None:
     assert counted(bench, "loss probes") == 0
 
 
+@pytest.mark.rfc("8985", "7.2")
 def test_no_probe_without_rack_or_without_sack(iss: int, irs: int) -> None:
     for config in (replace(CONFIG, rack=False), replace(CONFIG, sack=False)):
         bench = connected(iss, irs, config)
@@ -350,6 +351,7 @@ def test_no_probe_without_rack_or_without_sack(iss: int, irs: int) -> None:
         assert spans(bench) == []
 
 
+@pytest.mark.rfc("8985", "7.3")
 def test_a_probe_stays_within_the_peers_window(iss: int, irs: int) -> None:
     bench = connected(iss, irs)
     bench.arrives(ACK, 1, 1, wnd=3 * MSS)

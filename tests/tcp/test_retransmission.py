@@ -282,6 +282,7 @@ def test_small_segments_are_joined_when_repeated(iss: int, irs: int) -> None:
     assert bench.sent() == ["<SEQ=1><ACK=1><CTL=ACK>onetwosix"]
 
 
+@pytest.mark.rfc("6298", "5", "5.4")
 def test_text_and_fin_are_repeated_together(iss: int, irs: int) -> None:
     bench = established(iss, irs)
     bench.send(b"last")
@@ -291,6 +292,7 @@ def test_text_and_fin_are_repeated_together(iss: int, irs: int) -> None:
     assert bench.sent() == ["<SEQ=1><ACK=1><CTL=FIN,ACK>last"]
 
 
+@pytest.mark.rfc("9293", "3.8.1")
 def test_a_repeated_segment_acknowledges_what_has_arrived_meanwhile(iss: int, irs: int) -> None:
     bench = established(iss, irs)
     bench.send(b"text")

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.tcp.builders import MSS
-from tests.tcp.sacks import COUNTING, at, in_flight, sacks, sacks_octets
+from tests.tcp.builders import MSS, syn_sent
+from tests.tcp.pairs import shaken
+from tests.tcp.sacks import COUNTING, SACK, WIDE, at, in_flight, sacks, sacks_octets
 from usertcp.tcp.recovery import News
 from usertcp.tcp.recovery.sack import Sack
+from usertcp.tcp.segment import ACK, SYN
 
 AT_ONCE = replace(COUNTING, prr=False)
 """The window is reduced when recovery begins."""
@@ -34,6 +36,38 @@ def test_or_when_three_ranges_above_it_are(iss: int, irs: int) -> None:
     bench = in_flight(iss, irs, 10)
     assert (at(0), MSS) not in sacks_octets(bench, 1, (at(1), at(1) + 10), (at(3), at(3) + 10))
     assert sacks_octets(bench, 1, (at(1), at(1) + 10), (at(3), at(3) + 10), (at(5), at(5) + 10))[0] == (at(0), MSS)
+
+
+@pytest.mark.rfc("6675", "5", "step 1")
+@pytest.mark.rfc("8985", "6.2", "step 4")
+@pytest.mark.parametrize("rack", [False, True])
+def test_or_when_three_acks_have_sacked_however_little(iss: int, irs: int, rack: bool) -> None:
+    """Small segments: three of them in a row are one range, of less than two segments."""
+    bench = syn_sent(iss, irs, replace(COUNTING, nagle=False, rack=rack))
+    bench.advance(0.1)
+    bench.arrives(SYN | ACK, 0, 1, options=SACK, wnd=WIDE)
+    for _ in range(6):
+        bench.send(bytes(100))
+    bench.take()
+    bench.advance(0.1)
+    assert sacks_octets(bench, 1, (101, 201)) == []
+    assert sacks_octets(bench, 1, (101, 201)) == []  # that is no news, and does not count
+    assert sacks_octets(bench, 1, (101, 301)) == []
+    assert sacks_octets(bench, 1, (101, 401))[0] == (1, 100)
+    assert bench.tcp.status(bench.now).in_fast_recovery
+
+
+@pytest.mark.rfc("6675", "5")
+def test_the_count_of_these_begins_anew_with_each_advance(iss: int, irs: int) -> None:
+    bench = shaken(iss, irs, replace(COUNTING, nagle=False), SACK, wnd=WIDE)
+    for _ in range(8):
+        bench.send(bytes(100))
+    bench.take()
+    sacks_octets(bench, 1, (201, 301))
+    sacks_octets(bench, 1, (201, 401))
+    assert sacks_octets(bench, 101, (201, 501)) == []
+    assert sacks_octets(bench, 101, (201, 601)) == []
+    assert sacks_octets(bench, 101, (201, 701))[0] == (101, 100)
 
 
 @pytest.mark.rfc("6675", "5", "step 4.2")
@@ -198,6 +232,7 @@ def test_an_old_ack_with_old_blocks_does_no_harm(iss: int, irs: int) -> None:
     assert bench.tcp.status(bench.now).in_fast_recovery is before.in_fast_recovery is False
 
 
+@pytest.mark.rfc("2018", "2")
 def test_without_sack_permitted_blocks_mean_nothing(iss: int, irs: int) -> None:
     bench = in_flight(iss, irs, 10, config=replace(COUNTING, sack=False))
     bench.advance(0.1)

@@ -10,7 +10,7 @@ from math import inf
 from usertcp.tcp.recovery import News, Span
 from usertcp.tcp.recovery.prr import ProportionalRateReduction
 from usertcp.tcp.recovery.rack import Rack
-from usertcp.tcp.recovery.scoreboard import Scoreboard
+from usertcp.tcp.recovery.scoreboard import DUPLICATES, Scoreboard
 
 
 class Sack:
@@ -20,6 +20,7 @@ class Sack:
     __slots__ = (
         "at_once",
         "delivered",
+        "duplicates",
         "edge",
         "fast",
         "proportional",
@@ -53,6 +54,8 @@ class Sack:
         """In fast recovery."""
         self.delivered: list[Span] = []
         """What the ACK in hand has acknowledged and was not SACKed before."""
+        self.duplicates = 0
+        """DupAcks: how many ACKs have SACKed something since SND.UNA moved last (RFC 6675, 2)."""
         self.rescued = False
         """The one rescue retransmission of this fast recovery is spent."""
 
@@ -91,6 +94,7 @@ class Sack:
 
     def on_ack(self, una: int, nxt: int, acked: int, smss: int) -> bool:
         self.delivered = self.scoreboard.acknowledge(una - acked, una)
+        self.duplicates = 0
         if self.rack is not None and una - acked < self.recover <= una:
             self.rack.on_recovered()
         if not self.fast or una < self.recover:
@@ -101,7 +105,9 @@ class Sack:
     def detect_loss(self, una: int, nxt: int, smss: int, news: News, now: float) -> bool:
         """Fast recovery begins with the first loss (RFC 6675, 5, step 2), but for what was in flight at the last one:
         that is the same congestion (5.1)."""
-        delivered, self.delivered = self.delivered + self.scoreboard.sack(news.blocks), []
+        sacked = self.scoreboard.sack(news.blocks)
+        self.duplicates += bool(sacked)
+        delivered, self.delivered = self.delivered + sacked, []
         if self.rack is not None:
             found = self._judge_by_time(self.rack, una, nxt, smss, delivered, news, now)
         else:
@@ -182,14 +188,18 @@ class Sack:
         rack.sent.forget(una)
         if news.dsack is not None:
             rack.on_dsack(una, nxt)
-        impatient = self.fast or una < self.recover or self.scoreboard.loss_edge(smss) is not None
+        impatient = self.fast or una < self.recover or self.duplicates >= DUPLICATES
+        impatient = impatient or self.scoreboard.loss_edge(smss) is not None
         return rack.detect(self.scoreboard, una, impatient, now)
 
     def _judge(self, una: int, smss: int) -> bool:
         """Take for lost what the SACKs above prove lost; say whether there is any. What was sent again is given up by
-        the timeout only."""
-        edge = self.scoreboard.loss_edge(smss)
-        begin = max(una, self.edge)
+        the timeout only. The third ACK with a SACK proves the first segment lost, however little has arrived behind it
+        (RFC 6675, 5, step 1)."""
+        board, begin = self.scoreboard, max(una, self.edge)
+        edge = board.loss_edge(smss)
+        if (edge is None or edge <= begin) and not self.fast and self.duplicates >= DUPLICATES and board.sacked:
+            edge = min(board.sacked[0][0], una + smss)
         if edge is None or edge <= begin:
             return False
         self.edge = edge
