@@ -15,7 +15,7 @@ from tests.lab.differential.scripts import SCRIPTS
 
 pytestmark = pytest.mark.lab
 
-ATTEMPTS = 3
+ATTEMPTS = 5
 """On a busy machine a kernel's timer may come late. What is not as listed is played to it again."""
 
 

@@ -60,7 +60,7 @@ async def play(script: Script, host: Host) -> Transcript:
                     result = host.call(step)
                 except OSError as error:
                     result = errno.errorcode[error.errno or 0]
-        await host.wait(SETTLE)
+        await host.wait(float(step.options.get("settle", SETTLE)))
         sent = [host.peer.read(packet) for packet in host.sent()]
         transcript.append(Observation(result, unpushed(sent), host.state))
     return transcript

@@ -15,7 +15,8 @@ went out, the state afterwards.
 
 Numbers are relative to the initial ones of each side, so that SYN is 0 and the first octet 1. A segment may further
 have len (octets of text), win (as in the header; 30000 if nothing is said), up, mss, ws, sackOK, sack=101:201,301:401,
-ts=VAL or ts=VAL/ECR (ECR is else the last value that the host sent), opt (octets in hexadecimal), tos, and badsum.
+ts=VAL or ts=VAL/ECR (ECR is else the last value that the host sent), opt (octets in hexadecimal), tos, and badsum. With settle
+it takes so many seconds until what has come of it is noted, and so what has come of a delayed acknowledgment.
 """
 
 from __future__ import annotations

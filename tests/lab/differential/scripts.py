@@ -243,11 +243,10 @@ WRITTEN = {
     "our window closes": f"""
         set rcvbuf=5000
         {ESTABLISHED}
-        < PSH,ACK seq=1 ack=1 len=1000
-        < PSH,ACK seq=1001 ack=1 len=1000
-        < PSH,ACK seq=2001 ack=1 len=1000
-        < PSH,ACK seq=3001 ack=1 len=1000
-        wait 0.1
+        < PSH,ACK seq=1 ack=1 len=1000 settle=0.1
+        < PSH,ACK seq=1001 ack=1 len=1000 settle=0.1
+        < PSH,ACK seq=2001 ack=1 len=1000 settle=0.1
+        < PSH,ACK seq=3001 ack=1 len=1000 settle=0.1
         read 10000
     """,
     "window scale of 14": f"""
@@ -323,8 +322,7 @@ WRITTEN = {
         < PSH,ACK seq=1 ack=1 len=100
         read 1000
         write 100
-        < PSH,ACK seq=101 ack=101 len=100
-        wait 0.1
+        < PSH,ACK seq=101 ack=101 len=100 settle=0.1
         read 1000
         write 100
         < ACK seq=201 ack=201
