@@ -216,16 +216,18 @@ def test_a_forged_ack_is_answered_by_a_reset_and_counted(irs: int) -> None:
 
 @pytest.mark.rfc("4987", "3.6")
 @pytest.mark.parametrize("flags", [ACK, FIN | ACK])
-def test_what_overtakes_the_ack_does_not_end_the_connection(irs: int, flags: int) -> None:
+@pytest.mark.parametrize("text", [b"1", b"12", b"123", b"1234567", b"12345678"])
+def test_what_overtakes_the_ack_does_not_end_the_connection(irs: int, flags: int, text: bytes) -> None:
+    """Nor does it begin one that would lack the first text, however little that is."""
     endpoint, listener = serving()
     (syn_ack,) = delivered(endpoint, syn(irs), FLOW)
-    first = ack(irs, syn_ack, b"first")
-    second = replace(first, seq=wrap(irs + 6), flags=flags, data=b"" if flags & FIN else b"second")
+    first = ack(irs, syn_ack, text)
+    second = replace(first, seq=wrap(irs + 1 + len(text)), flags=flags, data=b"" if flags & FIN else b"second")
     assert delivered(endpoint, second, FLOW) == []
     delivered(endpoint, first, FLOW)
     conn = listener.accept()
     assert conn is not None
-    assert conn.receive(100, 0.0) == b"first"
+    assert conn.receive(100, 0.0) == text
 
 
 @pytest.mark.rfc("4987", "A")
@@ -256,7 +258,7 @@ def test_cookies_grow_with_the_peers_number_and_with_time(irs: int) -> None:
     (next_call,) = delivered(endpoint, syn(wrap(irs + 100_000)), FLOW, 12.0)
     (later,) = delivered(endpoint, syn(irs), FLOW, 10.0 + 2 * syn_cookies.PERIOD)
     assert same.seq == first.seq
-    assert wrap(next_call.seq - first.seq) == 100_000
+    assert abs(wrap(next_call.seq - first.seq) - 100_000) < 2**16
     assert unwrap(later.seq, first.seq) > first.seq
 
 

@@ -47,8 +47,8 @@ def reduced(seg: Segment, config: Config, flow: Flow) -> Segment:
 def iss(secret: bytes, flow: Flow, syn: Segment, now: float) -> int:
     """The cookie for a SYN that is `reduced`: 32 bits.
 
-    It grows with the peer's initial number, and each period by 2**24, so that an incarnation begins beyond the one
-    before it. To one who cannot see it, and guesses, it is one of 16 that are good among 2**32.
+    It grows with the peer's initial number, to within 2**16, and each period by 2**24, so that an incarnation begins
+    beyond the one before it. To one who cannot see it, and guesses, it is one of 16 that are good among 2**32.
     """
     return wrap(_first(secret, flow, syn.seq, int(now // PERIOD)) + MSS.index(syn.options.mss or MSS[0]))
 
@@ -88,9 +88,13 @@ def _made_again(ack: Segment, mss: int) -> Segment:
 
 
 def _first(secret: bytes, flow: Flow, irs: int, period: int) -> int:
-    """The cookie that says `MSS[0]`."""
-    known_to_us = prf(secret, b"cookie", flow) + (prf(secret, b"cookie", flow, period) & 0xFFFFF8)
-    return known_to_us + irs + (period << 24)
+    """The cookie that says `MSS[0]`.
+
+    *irs* counts twice. Were it added only, the second of two segments of a few octets, which has overtaken the first,
+    would bring back a cookie for a smaller MSS, and the first segment would be lost.
+    """
+    known_to_us = prf(secret, b"cookie", flow) + (prf(secret, b"cookie", flow, period) & 0xFF0000)
+    return known_to_us + (prf(secret, b"cookie", flow, period, wrap(irs)) & 0xFFF8) + irs + (period << 24)
 
 
 def unmeasured(tcb: Tcb) -> None:

@@ -21,7 +21,7 @@ from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 
 ADDRESS = "192.0.2.1"
-ETH_P_IP = 0x0800
+ETH_P_IP, TCP_FASTOPEN_CONNECT = 0x0800, 30
 HEADER = bytes.fromhex("020000000001 020000000002 0800")
 """Of Ethernet, towards the host."""
 HOST_MAC = "02:00:00:00:00:01"
@@ -93,12 +93,15 @@ class KernelHost:
                 assert self._listener is not None
                 self._socket, _ = self._listener.accept()
                 self._socket.setblocking(False)
-                setsockopts(self._socket, self._options)
-            case "connect":
+                setsockopts(self._socket, {name: self._options[name] for name in self._options if name != "fastopen"})
+            case "connect" | "fast-connect":
                 self._socket = self._new_socket()
+                self._socket.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, step.verb == "fast-connect")
                 error = self._socket.connect_ex((flow.remote, flow.remote_port))
                 if error not in (0, errno.EINPROGRESS):
                     return errno.errorcode[error]
+                if step.argument not in ("", "0"):
+                    self._socket.send(bytes(step.octets))
             case "close" if self._socket is None:
                 assert self._listener is not None
                 self._listener.close()
@@ -145,6 +148,7 @@ class KernelHost:
         with self._wire.namespace.inside():
             sock = socket.socket()
         sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((self.peer.flow.local, self.peer.flow.local_port))
         setsockopts(sock, self._options)
         return sock
@@ -166,6 +170,8 @@ def setsockopts(sock: socket.socket, options: dict[str, str]) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(float(value) * 1000))
             case "rcvbuf":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(value))
+            case "fastopen":
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, int(value))
             case "mss":
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, int(value))
             case _:

@@ -27,10 +27,14 @@ SETTINGS: dict[str, Callable[[str], dict[str, object]]] = {
     "user_timeout": lambda value: {"user_timeout": float(value)},
     "rcvbuf": lambda value: {"receive_buffer": int(value), "auto_tuning": False},
     "mss": lambda value: {"mss": int(value)},
+    "fastopen": lambda value: {"fast_open": int(value)},
 }
 SYSCTLS: dict[tuple[str, str], dict[str, object]] = {
     ("net.ipv4.tcp_ecn", "1"): {"ecn": "on"},
     ("net.ipv4.tcp_ecn", "0"): {"ecn": "off"},
+    ("net.ipv4.tcp_syncookies", "2"): {"half_open_limit": 0},
+    ("net.ipv4.tcp_tw_reuse", "1"): {},
+    ("net.ipv4.tcp_fastopen", "3"): {},
     ("net.ipv4.tcp_sack", "0"): {"sack": False},
     ("net.ipv4.tcp_timestamps", "0"): {"timestamps": False},
     ("net.ipv4.tcp_window_scaling", "0"): {"window_scaling": False},
@@ -70,6 +74,9 @@ class OwnHost:
                     return "" if self._connection is not None else "EAGAIN"
                 case "connect":
                     self._connection = self._endpoint.open(self.peer.flow, now, self._config)
+                case "fast-connect":
+                    self._connection = self._endpoint.open(self.peer.flow, now, self._config, text_in_syn=True)
+                    self._connection.send(bytes(step.octets), now)
                 case "close" if connection is None:
                     assert self._listener is not None
                     self._listener.close(now)

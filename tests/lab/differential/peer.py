@@ -33,6 +33,8 @@ class Peer:
         self._iss = ISS_UNKNOWN
         self._recent = 0
         """The host's last TSval."""
+        self._cookie = b""
+        """Of Fast Open, from the host."""
 
     def segment(self, step: Step) -> bytes:
         """The packet that a step "<" describes."""
@@ -67,6 +69,7 @@ class Peer:
         _, seg = content
         if seg.flags & SYN:
             self._iss = seg.seq
+        self._cookie = seg.options.fast_open or self._cookie
         if seg.options.timestamps:
             self._recent = seg.options.timestamps[0]
         words = [
@@ -92,7 +95,9 @@ class Peer:
             value, _, echo = words["ts"].partition("/")
             stamps = int(value), int(echo) if echo else self._recent
         blocks = [block.split(":") for block in words["sack"].split(",")] if "sack" in words else []
+        cookie = words.get("cookie")
         return Options(
+            fast_open=self._cookie if cookie == "given" else None if cookie is None else bytes.fromhex(cookie),
             mss=int(words["mss"]) if "mss" in words else None,
             window_scale=int(words["ws"]) if "ws" in words else None,
             sack_permitted="sackOK" in words,
@@ -113,6 +118,8 @@ class Peer:
         if options.sack:
             edges = [[self._relative(edge, IRS) for edge in block] for block in options.sack]
             words.append("sack=" + ",".join(f"{left}:{right}" for left, right in edges))
+        if options.fast_open is not None:
+            words.append("cookie" if options.fast_open else "cookie=")
         words += [f"option-{kind}={data.hex()}" for kind, data in options.unknown]
         return words
 

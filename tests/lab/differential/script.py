@@ -6,6 +6,7 @@ went out, the state afterwards.
 
     set nodelay=1 rcvbuf=10000      socket options, before or during the connection
     listen | accept | connect       as the calls of these names; none of them waits
+    fast-connect 100                connect and write with Fast Open: with a cookie, the text goes with the SYN
     write 100 | urgent 1            so many octets are given to the host
     read 100                        at most so many are taken
     shutdown | close | abort        end of sending; end of everything; the same by a RST
@@ -15,8 +16,9 @@ went out, the state afterwards.
 
 Numbers are relative to the initial ones of each side, so that SYN is 0 and the first octet 1. A segment may further
 have len (octets of text), win (as in the header; 30000 if nothing is said), up, mss, ws, sackOK, sack=101:201,301:401,
-ts=VAL or ts=VAL/ECR (ECR is else the last value that the host sent), opt (octets in hexadecimal), tos, and badsum. With settle
-it takes so many seconds until what has come of it is noted, and so what has come of a delayed acknowledgment.
+ts=VAL or ts=VAL/ECR (ECR is else the last value that the host sent), cookie (of Fast Open, hexadecimal; nothing to ask
+for one, "given" for that of the host), opt (octets in hexadecimal), tos, and badsum. With settle it takes so many
+seconds until what has come of it is noted, and so what has come of a delayed acknowledgment.
 """
 
 from __future__ import annotations

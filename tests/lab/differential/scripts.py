@@ -738,6 +738,97 @@ WRITTEN = {
         icmp 4 0 seq=1
         < ACK seq=1 ack=1001
     """,
+    # Floods and time-outs
+    "SYN cookies": f"""
+        sysctl net.ipv4.tcp_syncookies=2
+        {LISTEN}
+        < SYN seq=0 mss=1000 sackOK ws=7 ts=100/0
+        < ACK seq=1 ack=1 ts=110
+        accept
+        < PSH,ACK seq=1 ack=1 len=100 ts=120
+        read 1000
+        write 2000
+    """,
+    "SYN cookies without timestamps": f"""
+        sysctl net.ipv4.tcp_syncookies=2
+        {LISTEN}
+        < SYN seq=0 mss=1000 sackOK ws=7
+        < PSH,ACK seq=1 ack=1 len=100
+        accept
+        read 1000
+        write 2000
+    """,
+    "an ACK that returns no SYN cookie": f"""
+        sysctl net.ipv4.tcp_syncookies=2
+        {LISTEN}
+        < SYN seq=0 mss=1000
+        < ACK seq=1 ack=1000
+        < ACK seq=2 ack=1
+        < ACK seq=1 ack=1
+    """,
+    "user time-out": f"""
+        set user_timeout=0.7
+        {ESTABLISHED}
+        write 100
+        wait 1.2
+        read 1
+    """,
+    # Fast Open
+    "Fast Open, a server": f"""
+        sysctl net.ipv4.tcp_fastopen=3
+        set fastopen=5
+        {LISTEN}
+        < SYN seq=0 mss=1000 cookie=
+        < RST seq=1
+        < SYN seq=0 mss=1000 cookie=given len=100
+        accept
+        read 1000
+        write 50
+        < ACK seq=101 ack=51
+    """,
+    "Fast Open, a server and a wrong cookie": f"""
+        sysctl net.ipv4.tcp_fastopen=3
+        set fastopen=5
+        {LISTEN}
+        < SYN seq=0 mss=1000 cookie=0123456789abcdef len=100
+        < PSH,ACK seq=1 ack=1 len=100
+        accept
+        read 1000
+    """,
+    "Fast Open, a client": """
+        fast-connect 0
+        < SYN,ACK seq=0 ack=1 mss=1000 cookie=0123456789abcdef
+        write 10
+        abort
+        fast-connect 100
+        < SYN,ACK seq=0 ack=101 mss=1000
+        < PSH,ACK seq=1 ack=101 len=20
+        read 100
+    """,
+    "Fast Open, a client whose text is not taken": """
+        fast-connect 0
+        < SYN,ACK seq=0 ack=1 mss=1000 cookie=0123456789abcdef
+        abort
+        fast-connect 100
+        < SYN,ACK seq=0 ack=1 mss=1000
+        < ACK seq=1 ack=101
+    """,
+    # The same pair of sockets again
+    "active open in TIME-WAIT": f"""
+        {TIME_WAIT}
+        connect
+    """,
+    "active open in TIME-WAIT, with timestamps": f"""
+        sysctl net.ipv4.tcp_tw_reuse=1
+        {SYN_SENT}
+        < SYN,ACK seq=0 ack=1 mss=1000 ts=100
+        shutdown
+        < ACK seq=1 ack=2 ts=110
+        < FIN,ACK seq=1 ack=2 ts=120
+        wait 2.1
+        connect
+        < SYN,ACK seq=100000 ack=1 mss=1000 ts=5000
+    """,
 }
 
 STATES = {
