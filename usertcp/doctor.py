@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from usertcp.errors import PortInUse, SetupError, TcpError
 from usertcp.link import routes
+from usertcp.link.interfaces import with_interface
 from usertcp.link.reservation import Reservations
 from usertcp.link.rst_guard import ACTIVE_PORTS, MARK, IptablesGuard, NftablesGuard, kernel_resets, open_guard
 
@@ -93,12 +93,6 @@ def destination(host: str, port: int) -> Iterator[Finding]:
     for interface in dict.fromkeys(interface for _, interface in ways if interface):
         yield offloads(interface)
         yield reverse_path_filter(interface)
-
-
-def with_interface(sockaddr: tuple[Any, ...]) -> str:
-    """An address as text, with its interface where it is link-local."""
-    address, _, *scope = sockaddr
-    return f"{address}%{socket.if_indextoname(scope[1])}" if scope and scope[1] else str(address)
 
 
 def route(address: str) -> tuple[Finding, str]:

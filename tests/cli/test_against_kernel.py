@@ -15,8 +15,8 @@ from scapy.layers.inet import TCP
 from scapy.utils import rdpcap
 
 from tests.cli.conftest import Hosts
-from tests.cli.hosts import BANNER, BLACK_HOLE, MD5_KEY
-from usertcp.lab.cable import PEER
+from tests.cli.hosts import BANNER, BLACK_HOLE, LINK_LOCAL_PEER, LINK_LOCAL_PORT, MD5_KEY
+from usertcp.lab.cable import OURS, PEER
 
 pytestmark = pytest.mark.lab
 
@@ -45,6 +45,21 @@ def test_handshake_draws_a_whole_connection(hosts: Hosts) -> None:
     for seen in ("SYN,ACK seq=0 ack=1", r'"GET / HTTP/1.0\r\n\r\n"', "(LAST-ACK)", "2 MSL have passed"):
         assert seen in out
     assert "closed: 18 octets sent, 18 received" in out.splitlines()[-1]
+
+
+def test_a_link_local_address_is_called_on_its_interface(hosts: Hosts) -> None:
+    address = f"{LINK_LOCAL_PEER}%{OURS.interface}"
+    status, summary, _ = handshake(hosts, address, str(LINK_LOCAL_PORT), "--send", "hello", "--msl", "0.1")
+    assert (status, summary["outcome"], summary["received"]) == (0, "closed", 5)
+    run = hosts.run("connect", address, str(LINK_LOCAL_PORT), stdin=b"hello")
+    assert (run.returncode, run.stdout) == (0, b"hello"), run.stderr.decode()
+
+
+def test_a_name_that_nobody_has_is_told_in_the_summary_too(hosts: Hosts) -> None:
+    status, summary, complaint = handshake(hosts, "nobody.invalid", "7")
+    assert (status, summary["type"], summary["outcome"], summary["states"]) == (2, "summary", "failed", [])
+    assert "cannot resolve nobody.invalid" in summary["error"]
+    assert "cannot resolve nobody.invalid" in complaint
 
 
 @pytest.mark.parametrize("address", [PEER.address, PEER.address6])

@@ -20,6 +20,7 @@ from usertcp.errors import (
     ConnectionReset,
     ConnectionTimedOut,
     HostUnreachable,
+    SetupError,
     TcpError,
 )
 from usertcp.runtime.stack import Stack, open_stack
@@ -66,16 +67,19 @@ class Exchange:
 
 async def handshake(host: str, port: int, family: int, exchange: Exchange, view: View, config: Config) -> int:
     """The whole command. Returns the exit status."""
-    addresses = await resolve(host, port, family)
     screen = Screen(view, sys.stdout)
-    outcome = "failed"
+    outcome, obstacle = "failed", None
     try:
+        addresses = await resolve(host, port, family)
         async with screen.open(), open_stack(config=config, tracer=screen) as stack:
             await run_handshake(stack, addresses, port, exchange, screen)
             outcome = exchange.outcome
+    except SetupError as error:
+        obstacle = str(error)
+        raise
     finally:
         cancelled = trio.current_effective_deadline() == -inf
-        report(screen, exchange, "interrupted" if cancelled else outcome)
+        report(screen, exchange, "interrupted" if cancelled else outcome, obstacle)
     if exchange.error:
         complain(f"{exchange.error.strerror}")
     return 1 if exchange.error else 0
@@ -153,13 +157,13 @@ def _figures(stream: TcpStream) -> dict[str, float | int | None]:
     }
 
 
-def report(screen: Screen, exchange: Exchange, outcome: str) -> None:
-    """What came of it: a line under the ladder, or the last of the JSON."""
+def report(screen: Screen, exchange: Exchange, outcome: str, obstacle: str | None = None) -> None:
+    """What came of it: a line under the ladder, or the last of the JSON. *obstacle*: what kept it from beginning."""
     flow = exchange.flow or next(reversed(screen.states), None)
     screen.summarize(
         outcome,
         flow,
-        error=exchange.error.strerror if exchange.error else None,
+        error=exchange.error.strerror if exchange.error else obstacle,
         sent=exchange.sent,
         received=exchange.received,
         **exchange.figures,

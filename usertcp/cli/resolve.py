@@ -7,6 +7,7 @@ import socket
 import trio
 
 from usertcp.errors import SetupError
+from usertcp.link.interfaces import with_interface
 
 
 async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[str]:
@@ -21,4 +22,4 @@ async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[
         raise SetupError(f"cannot resolve {host}: {error.strerror}") from error
     except UnicodeError:
         raise SetupError(f"cannot resolve {host}: that is no name of a host") from None
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    return list(dict.fromkeys(with_interface(address) for *_, address in found))

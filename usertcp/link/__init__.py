@@ -92,7 +92,8 @@ class Link(ABC):
     def source_address(self, remote: str) -> str:
         """The local address that packets to *remote* come from (RFC 9293, 3.9.1.1, MUST-44).
 
-        Addresses are text in canonical form, of either family.
+        Addresses are text in canonical form, of either family. A link-local *remote* comes with its interface, as in
+        "fe80::1%eth0".
 
         Raises:
           HostUnreachable: there is no route to *remote*.

@@ -8,6 +8,7 @@ import socket
 import struct
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 SIOCGIFFLAGS, SIOCGIFMTU = 0x8913, 0x8921
 IFF_UP = 0x1
@@ -51,6 +52,13 @@ def scope_id(own: str) -> int:
             if octets == address.packed.hex():
                 return int(index, 16)
     return 0
+
+
+def with_interface(socket_address: tuple[Any, ...]) -> str:
+    """The address that `getaddrinfo` has found, as text; with its interface, as in "fe80::1%eth0", if it means
+    something on one link only."""
+    address, _, *scope = socket_address
+    return f"{address}%{socket.if_indextoname(scope[1])}" if scope and scope[1] else str(address)
 
 
 def local_addresses() -> frozenset[str]:

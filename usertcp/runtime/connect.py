@@ -9,6 +9,7 @@ import trio
 
 from usertcp.errors import ConnectionAborted, InvalidAddress, TcpError
 from usertcp.link import canonical
+from usertcp.link.interfaces import with_interface
 from usertcp.runtime.stream import TcpStream
 from usertcp.runtime.waiting import Changes
 from usertcp.tcp.state import State
@@ -20,7 +21,7 @@ PENDING = (State.SYN_SENT, State.SYN_RECEIVED)
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, in the order in which to try them. Always a checkpoint.
+    """The addresses of a host, in the order in which to try them, each as `with_interface`. Always a checkpoint.
 
     Raises:
       OSError: there is no such host.
@@ -35,7 +36,7 @@ async def resolve(host: str, port: int) -> list[str]:
             found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
         except UnicodeError:
             raise InvalidAddress(f"{host!r} is no name of a host") from None
-        return alternated(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+        return alternated(list(dict.fromkeys(with_interface(address) for *_, address in found)))
     await trio.lowlevel.checkpoint()
     return addresses
 

@@ -69,7 +69,7 @@ class Stack:
         *happy_eyeballs_delay* seconds have passed; the first to answer wins, the others are aborted.
 
         Args:
-          host: a name, or an address of either family.
+          host: a name, or an address of either family; a link-local one with its interface, as in "fe80::1%eth0".
           local_address: one of ours (MUST-43); by default the one that the route to the host has (MUST-44).
           local_port: our port; by default a free one, chosen so that it is hard to guess (RFC 6056).
           config: for this connection; by default the stack's.
@@ -93,6 +93,7 @@ class Stack:
 
         def attempt(remote: str, changes: Changes) -> TcpStream:
             local = self._local_address(local_address, remote)
+            remote, _, _ = remote.partition("%")  # From here on the local address tells the interface.
             stream, octets = self._attempt(local, remote, port, local_port, config, fast_open, changes)
             queued[stream] = octets
             return stream
@@ -131,7 +132,8 @@ class Stack:
             await trio.lowlevel.checkpoint()
             local = [""]
         else:
-            local = [address for address in await resolve(host, port) if self.link.is_local(address)]
+            addresses = [address.partition("%")[0] for address in await resolve(host, port)]
+            local = [address for address in addresses if self.link.is_local(address)]
         if not local:
             raise InvalidAddress(f"{host} is not local")
         return self._listen(local, port, backlog, config)
