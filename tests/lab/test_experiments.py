@@ -113,14 +113,47 @@ def test_what_never_happens_is_not_waited_for_for_ever(child: Child, monkeypatch
     child(lambda: check("in time" in outcome_of(experiment(body)).error))
 
 
-def test_a_bug_in_an_experiment_is_raised(child: Child) -> None:
+def test_a_bug_in_an_experiment_is_told_with_its_line(child: Child) -> None:
     async def body(lab: Lab) -> None:
-        raise ZeroDivisionError
+        lab.check("true", True)
+        raise ZeroDivisionError("of mine")
+
+    line = body.__code__.co_firstlineno + 2
+
+    def inside() -> None:
+        outcome = outcome_of(experiment(body))
+        assert not outcome.held
+        assert outcome.error == f"test_experiments.py, line {line}: ZeroDivisionError: of mine"
+        assert outcome.claims == [("true", True)]
+
+    child(inside)
+
+
+def test_a_machine_that_does_not_let_us_is_no_outcome(child: Child) -> None:
+    async def body(lab: Lab) -> None:
+        raise SetupError("not here")
 
     def inside() -> None:
         with pytest.raises(ExceptionGroup) as error:
             outcome_of(experiment(body))
-        assert error.group_contains(ZeroDivisionError)
+        assert error.group_contains(SetupError)
+
+    child(inside)
+
+
+@pytest.mark.parametrize(("text", "why"), [("1 / 0", "line 1: ZeroDivisionError"), ("def", "SyntaxError")])
+def test_a_file_that_cannot_be_read_is_told_why(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(SetupError, match=why):
+        find(str(path))
+
+
+def test_the_last_ack_cannot_be_shown_when_2_msl_are_shorter_than_the_peers_patience(child: Child) -> None:
+    def inside() -> None:
+        outcome = outcome_of(EXPERIMENTS["last-ack-loss"], config=Config(msl=0.05))
+        assert (outcome.held, outcome.error) == (False, "")
+        assert ("the peer repeated its FIN within 2 MSL", False) in outcome.claims
 
     child(inside)
 

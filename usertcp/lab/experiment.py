@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -102,7 +103,10 @@ def find(name: str) -> Experiment:
     if spec is None or spec.loader is None:
         raise SetupError(f"no experiment {name!r}; those there are: {', '.join(ORDER)}; or give a Python file")
     module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SetupError(f"{name} cannot be run: {described(error, name)}") from error
     return Experiment.of(module, path.stem.replace("_", "-"))
 
 
@@ -120,7 +124,11 @@ def enter() -> Peer:
 async def run(
     experiment: Experiment, peer: Peer, *, tracer: Tracer | None = None, config: Config | None = None
 ) -> Outcome:
-    """Run an experiment to its end, in the network that `enter` made. What it raises, other than by TCP, is raised."""
+    """Run an experiment to its end, in the network that `enter` made. What it raises is in the outcome.
+
+    Raises:
+      SetupError: the machine does not let us, after all.
+    """
     outcome = Outcome(experiment)
     try:
         with trio.fail_after(TIME_LIMIT):
@@ -131,7 +139,19 @@ async def run(
         outcome.error = "what it waited for did not happen in time"
     except* (TcpError, trio.BrokenResourceError) as group:
         outcome.error = str(first(group))
+    except* SetupError:
+        raise
+    except* Exception as group:
+        outcome.error = described(first(group), inspect.getfile(experiment.run))
     return outcome
+
+
+def described(error: BaseException, file: str) -> str:
+    """An error of an experiment's own, and which line of its file led to it."""
+    steps = [step for step in traceback.extract_tb(error.__traceback__) if step.filename == file]
+    where = f"{Path(file).name}, line {steps[-1].lineno}: " if steps else ""
+    said = str(error)
+    return f"{where}{type(error).__name__}{': ' if said else ''}{said}"
 
 
 def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
