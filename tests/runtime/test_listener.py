@@ -6,7 +6,17 @@ import pytest
 import trio
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from usertcp import Config, ConnectionReset, InvalidAddress, PortInUse, State, TcpListener, TcpStream
+from usertcp import (
+    Config,
+    ConnectionReset,
+    ConnectionTimedOut,
+    InvalidAddress,
+    Md5Key,
+    PortInUse,
+    State,
+    TcpListener,
+    TcpStream,
+)
 from usertcp.link.path import Path
 from usertcp.testing import Network, open_network
 
@@ -104,6 +114,19 @@ async def test_a_flood_of_syns_is_counted_where_one_looks(autojump_clock: MockCl
         counts = {"SYN cookies sent": 1, "SYN cookies returned": 1}
         assert listener.status().counters == counts
         assert counts.items() <= network.b.counters().items()
+
+
+@pytest.mark.rfc("2385", "2.0")
+async def test_in_a_flood_there_is_room_for_who_signs_and_no_answer_to_who_should(autojump_clock: MockClock) -> None:
+    key = Md5Key("192.0.2.1", b"shared")
+    async with open_network(Path(delay=0.01)) as network:
+        listener = await network.b.open_tcp_listener(80, config=Config(half_open_limit=0, md5_keys=(key,)))
+        with pytest.raises(ConnectionTimedOut):
+            await network.a.open_tcp_stream(HERE, 80, config=Config(user_timeout=10.0))
+        signing = Config(md5_keys=(Md5Key(HERE, b"shared"),))
+        async with await network.a.open_tcp_stream(HERE, 80, config=signing), await listener.accept() as server:
+            assert server.status().md5
+        assert "SYN cookies sent" not in listener.status().counters
 
 
 async def test_closing_wakes_accept(autojump_clock: MockClock) -> None:

@@ -15,7 +15,7 @@ from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.listener import Listener
 from usertcp.tcp.options import Options
-from usertcp.tcp.segment import ACK, CWR, ECE, FIN, RST, SYN, Flow, Segment
+from usertcp.tcp.segment import ACK, AE, CWR, ECE, FIN, RST, SYN, Flow, Segment
 from usertcp.tcp.sequence import unwrap, wrap
 from usertcp.tcp.state import State
 
@@ -133,6 +133,12 @@ def test_timestamps_keep_the_options(irs: int, scale: int | None, sack: bool, ec
     assert (status.sack_permitted, status.ecn, bool(syn_ack.flags & ECE)) == (sack, ecn, ecn)
     assert (syn_ack.options.sack_permitted, syn_ack.options.window_scale is not None) == (sack, scale is not None)
     assert (status.snd_scale, status.snd_wnd) == (min(scale or 0, 14), 5000 << min(scale or 0, 14))
+
+
+@pytest.mark.rfc("9768", "3.1.2")
+def test_who_asks_for_accurate_ecn_gets_the_classic_one(irs: int) -> None:
+    conn, syn_ack = accepted(irs, syn(irs, flags=SYN | AE | ECE | CWR))
+    assert (syn_ack.flags, conn.status(1000.5).ecn) == (SYN | ACK | ECE, True)
 
 
 @pytest.mark.rfc("4987", "3.6")
