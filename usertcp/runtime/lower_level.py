@@ -8,10 +8,11 @@ from typing import NoReturn
 
 import trio
 
-from usertcp.errors import HostUnreachable, MalformedPacket
+from usertcp.errors import HostUnreachable, MalformedPacket, SetupError
 from usertcp.ip.fragments import Reassembler
 from usertcp.link import Buffer, Deed, Direction, Link
 from usertcp.runtime.claims import Claims
+from usertcp.runtime.turns import Turns
 from usertcp.runtime.waiting import Changes
 from usertcp.tcp import super_segment
 from usertcp.tcp.config import Config
@@ -53,6 +54,7 @@ class LowerLevel:
         self._reassembler = Reassembler()
         self._counters = Counter(checksum=0, malformed=0, not_ours=0)
         self._wait = trio.CancelScope()
+        self._turns: Turns | None = None
         if tracer is not None:
             link.watch(self._trace_deed)
 
@@ -69,6 +71,8 @@ class LowerLevel:
         self._transmit(trio.current_time())
 
     def _transmit(self, now: float) -> None:
+        if self._turns is not None:
+            self._turns.taken()
         for flow, seg in self.endpoint.output(now):
             if self._offload is None or not self._send_unfinished(self._offload, flow, seg, now):
                 for part in super_segment.cut(seg) if seg.mss else (seg,):
@@ -99,16 +103,25 @@ class LowerLevel:
           SetupError: see `Link.send`.
           trio.ClosedResourceError: the link was closed.
         """
+        if self.link.offloads:
+            self._turns = Turns(self._flush)
+            trio.lowlevel.add_instrument(self._turns)
         try:
             await self._run()
         except Exception as error:
             self.failure = error
             raise
+        finally:
+            if self._turns is not None:
+                trio.lowlevel.remove_instrument(self._turns)
+                self._turns = None
 
     async def _run(self) -> NoReturn:
         while True:
             with trio.CancelScope(deadline=self.endpoint.deadline) as self._wait:
                 await self.link.deliver(self._take)
+            if self.failure is not None:
+                raise self.failure
             now = trio.current_time()
             self.endpoint.timeouts(now)
             self._transmit(now)
@@ -117,7 +130,20 @@ class LowerLevel:
         now = trio.current_time()
         for packet in packets:
             self._arrives(packet, now)
-        self._transmit(now)  # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
+        # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
+        if self._turns is None:
+            self._transmit(now)
+        else:
+            self.endpoint.tell()
+            self._turns.expect()
+
+    def _flush(self) -> None:
+        """The application has had its turn."""
+        try:
+            self._transmit(trio.current_time())
+        except SetupError as error:
+            self.failure = error
+            self._wait.cancel()
 
     def counters(self) -> dict[str, int]:
         """What arrived and what became of it, in the link, here and in the core: name to count."""

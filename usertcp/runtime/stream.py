@@ -98,11 +98,12 @@ class TcpStream(trio.abc.HalfCloseableStream):
         with self._receiving:
             await self.changes.until(self._may_receive)
             self._check_open()
+            owed = self._conn.acknowledgment_owed  # what has arrived is answered in a moment anyway
             try:
                 data = self._conn.receive(max_bytes, trio.current_time())
             except TcpError as error:
                 raise broken(error) from error
-            if self._conn.acknowledgment_owed:
+            if self._conn.acknowledgment_owed and not owed:
                 self._stack.transmit(self._conn)  # The window has opened.
             else:
                 self._stack.endpoint.touch(self._conn)

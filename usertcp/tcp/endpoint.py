@@ -223,6 +223,12 @@ class Endpoint:
             conn.on_change()
         return out
 
+    def tell(self) -> None:
+        """Tell the users before `output` what has happened, so that what they do about it goes out with the rest."""
+        for conn in self._touched:
+            if conn.state is not State.CLOSED:
+                conn.on_change()
+
     # Inside
 
     def _connection(self, flow: Flow, config: Config, iss: int, now: float, tracer: Tracer | None) -> Connection:

@@ -1,0 +1,135 @@
+"""When a stack on a fast link sends: after the application has had its turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+import trio
+
+from usertcp.link import Buffer, Link
+from usertcp.link.memory import MemoryLink, memory_links
+from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.turns import PASSES, Turns
+from usertcp.tcp.config import Config
+from usertcp.tcp.segment import ACK
+from usertcp.wire.fast import FastCodec
+
+
+class Offloading(Link):
+    """A link in memory that finishes checksums and cuts super-segments, as a kernel would."""
+
+    offloads = True
+    unfinished_checksums = True
+
+    def __init__(self, inner: MemoryLink) -> None:
+        self.inner = inner
+        self.sent: list[tuple[int, int]] = []
+        """Control bits and octets of text of each."""
+
+    def send(self, packet: bytes) -> None:
+        self.inner.send(packet)
+
+    def send_unfinished(self, headers: bytes, text: Buffer, segment_size: int) -> bool:
+        self.sent.append((headers[33], len(text)))
+        if segment_size:
+            return False
+        self.inner.send(headers + bytes(text))
+        return True
+
+    async def receive(self) -> Sequence[bytes]:
+        return await self.inner.receive()
+
+    def source_address(self, remote: str) -> str:
+        return self.inner.source_address(remote)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[Stack, Stack, Offloading]]:
+    """Two stacks; the second one's link is watched."""
+    ours, theirs = memory_links("192.0.2.1", "192.0.2.2")
+    theirs.unfinished_checksums = ours.unfinished_checksums = True
+    watched = Offloading(theirs)
+    config = Config(msl=0.01)
+    async with open_stack(ours, config) as client, open_stack(watched, config) as server:
+        yield client, server, watched
+
+
+async def test_an_answer_carries_the_acknowledgment_of_the_request(pair: tuple[Stack, Stack, Offloading]) -> None:
+    client, server, watched = pair
+
+    async def echo(stream: trio.abc.Stream) -> None:
+        while data := await stream.receive_some():
+            await stream.send_all(data)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve_tcp, echo, 80)
+        stream = await client.open_tcp_stream("192.0.2.2", 80)
+        await stream.send_all(b"first")
+        await stream.receive_some()
+        watched.sent.clear()
+        for _ in range(10):
+            await stream.send_all(b"request")
+            assert await stream.receive_some() == b"request"
+        assert [octets for _, octets in watched.sent] == [7] * 10
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_an_answer_the_request_is_acknowledged_all_the_same(
+    pair: tuple[Stack, Stack, Offloading],
+) -> None:
+    client, server, watched = pair
+
+    async def listen(stream: trio.abc.Stream) -> None:
+        while await stream.receive_some():
+            pass
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve_tcp, listen, 80)
+        stream = await client.open_tcp_stream("192.0.2.2", 80)
+        watched.sent.clear()
+        await stream.send_all(b"request")
+        with trio.fail_after(1):
+            await stream.changes.until(lambda: stream.status().flight_size == 0)
+        assert watched.sent == [(ACK, 0)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_tasks_that_never_rest_hold_nothing_up() -> None:
+    flushes: list[bool] = []
+    turns = Turns(lambda: flushes.append(True))
+    trio.lowlevel.add_instrument(turns)
+    turns.expect()
+    for _ in range(PASSES):
+        await trio.lowlevel.checkpoint()
+    trio.lowlevel.remove_instrument(turns)
+    assert flushes == [True]
+
+
+async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_is_done() -> None:
+    woken = trio.Event()
+    turns = Turns(woken.set)
+    trio.lowlevel.add_instrument(turns)
+    turns.expect()
+    with trio.fail_after(1):
+        await woken.wait()
+    trio.lowlevel.remove_instrument(turns)
+
+
+def test_the_codec_leaves_the_sum_of_the_pseudo_header() -> None:
+    """What `send_unfinished` gets is what `Codec.encode` makes, but for the checksum."""
+    from usertcp.tcp.options import Options
+    from usertcp.tcp.segment import Flow, Segment
+
+    for flow in Flow("192.0.2.1", 1, "192.0.2.2", 2), Flow("2001:db8::1", 1, "2001:db8::2", 2):
+        seg = Segment(1, 2, ACK, 3, Options(timestamps=(4, 5)), b"text" * 9)
+        whole = FastCodec().encode(flow, seg)
+        part = FastCodec().headers(flow, seg)
+        at = len(part) - 32 + 16
+        assert part[:at] == whole[:at]
+        assert part[at + 2 :] + bytes(seg.data) == whole[at + 2 :]
+        decoded = FastCodec().decode(part + bytes(seg.data), unfinished_checksum=True)
+        assert decoded == (flow.reversed, seg)
