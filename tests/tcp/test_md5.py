@@ -318,6 +318,16 @@ def test_a_listener_drops_a_syn_that_is_not_signed_and_the_stack_counts_it(irs: 
 
 
 @pytest.mark.rfc("2385", "2.0")
+def test_who_does_not_sign_does_not_use_up_what_fast_open_allows(irs: int) -> None:
+    endpoint = host(CONFIG)
+    listener = endpoint.listen("", FLOW.local_port, config=replace(KEYED, fast_open=1))
+    for key, answered in ((None, 0), (KEY, 1)):
+        syn = Segment(irs, 0, SYN, options=Options(fast_open=b"not valid"[:8]))
+        endpoint.segment_arrives(FLOW, over_the_wire(FLOW.reversed, syn, key), 0.0)
+        assert len(endpoint.output(0.0)) == listener.counters["fast open: the cookie is not valid"] == answered
+
+
+@pytest.mark.rfc("2385", "2.0")
 def test_an_unsigned_syn_does_not_end_time_wait(irs: int) -> None:
     """A listener has the port, and the SYN is new enough (RFC 6191)."""
     endpoint = host(CONFIG)

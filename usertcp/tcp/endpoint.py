@@ -307,7 +307,8 @@ class Endpoint:
                 iss = time_wait.next_iss(old.tcb, iss)
             conn = self._connection(flow, listener.config, iss, now, self._tracer)
             conn.open(now, passive=True)
-            if listener.config.fast_open:
+            signer = conn.tcb.authentication
+            if listener.config.fast_open and authentication.objection(signer, seg, conn.tcb, conn.config) is None:
                 fast_open.requested(conn.tcb, seg, listener.requests, self._secret, now, listener.count)
             conn.segment_arrives(seg, now)
             self._comes_from(listener, conn)
