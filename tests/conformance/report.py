@@ -25,7 +25,9 @@ Status = Literal["held", "not-held", "open"]
 
 class Requirement(NamedTuple):
     id: str
-    section: str
+    """MUST-40; RFC7413-4.1.2, with the part of the section behind it if it has rules of its own."""
+    rule: Rule
+    """What marks name. Without a part it stands for all parts of the section that have no requirement of their own."""
     text: str
 
 
@@ -34,7 +36,7 @@ class Row:
     """One rule and what is known of it."""
 
     id: str
-    """MUST-40; or the RFC and the section, where the RFC does not number its rules."""
+    """That of the requirement; or the RFC and the section, of a rule that is not in a table."""
     rfc: str
     section: str
     requirement: str
@@ -48,7 +50,17 @@ class Row:
 def requirements() -> list[Requirement]:
     """All of RFC 9293, in the order of its appendix B by kind."""
     with (HERE / "rfc9293.csv").open(newline="") as file:
-        return [Requirement(row["id"], row["section"], row["requirement"]) for row in csv.DictReader(file)]
+        return [
+            Requirement(row["id"], Rule("9293", row["section"], row["id"]), row["requirement"])
+            for row in csv.DictReader(file)
+        ]
+
+
+def main_rules() -> list[Requirement]:
+    """Those of the RFCs around it, by number. CUBIC's are those of RFC 9438, which obsoletes RFC 8312."""
+    with (HERE / "rules.csv").open(newline="") as file:
+        rules = [(Rule(row["rfc"], row["section"], row["part"] or ""), row["rule"]) for row in csv.DictReader(file)]
+    return [Requirement("-".join([f"RFC{rule.rfc}", *filter(None, rule[1:])]), rule, text) for rule, text in rules]
 
 
 def reasons() -> dict[str, str]:
@@ -58,15 +70,18 @@ def reasons() -> dict[str, str]:
 
 def report(table: Iterable[Requirement], reasons: dict[str, str], outcomes: Iterable[Outcome]) -> list[Row]:
     """First every requirement of the table, then every other rule that a test is marked with."""
+    table = list(table)
+    known = {requirement.rule for requirement in table}
     shown: defaultdict[Rule, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for outcome in outcomes:
         for rule in outcome.rules:
-            shown[rule][outcome.test.partition("[")[0]].add(outcome.result)
+            section = Rule(rule.rfc, rule.section)
+            about = section if rule not in known and section in known else rule
+            shown[about][outcome.test.partition("[")[0]].add(outcome.result)
 
     rows = []
-    for id_, section, text in table:
-        judged = judge(shown.pop(Rule("9293", section, id_), {}), reasons.get(id_))
-        rows.append(Row(id_, "9293", section, text, *judged))
+    for id_, rule, text in table:
+        rows.append(Row(id_, rule.rfc, rule.section, text, *judge(shown.pop(rule, {}), reasons.get(id_))))
     for rule in sorted(shown, key=in_reading_order):
         id_ = " ".join(["RFC", *filter(None, rule)])
         rows.append(Row(id_, rule.rfc, rule.section, rule.name, *judge(shown[rule], None)))
@@ -95,6 +110,8 @@ def in_reading_order(rule: Rule) -> tuple[int, list[tuple[int, str]], str]:
 def lines(rows: list[Row]) -> Iterator[str]:
     """The report to be read, the summary last."""
     numbered = [row for row in rows if REQUIREMENT.fullmatch(row.id)]
+    sections = [row for row in rows if row.id.startswith("RFC ")]
+    rules = rows[len(numbered) : len(rows) - len(sections)]
     yield "RFC 9293, requirement by requirement"
     for row in numbered:
         yield f"{row.id:8} {row.section:10} {row.status:9} {row.requirement}"
@@ -102,11 +119,16 @@ def lines(rows: list[Row]) -> Iterator[str]:
         if row.why:
             yield f"{'':30}{row.why}"
     yield ""
-    yield "Sections of all RFCs that tests are marked with"
-    for row in rows[len(numbered) :]:
+    yield "Main rules of the RFCs around it"
+    for row in rules:
+        yield f"{row.id:30} {row.status:9} {row.requirement}"
+        yield f"{'':41}{row.why or tally(row.tests)}"
+    yield ""
+    yield "Other sections that tests are marked with"
+    for row in sections:
         yield f"{row.id:30} {row.status:9} {row.why or ''}{tally(row.tests)}".rstrip()
     yield ""
-    yield f"RFC 9293: {summary(numbered)}. Sections: {summary(rows[len(numbered) :])}."
+    yield f"RFC 9293: {summary(numbered)}. Main rules: {summary(rules)}. Sections: {summary(sections)}."
 
 
 def tally(tests: list[str]) -> str:

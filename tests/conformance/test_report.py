@@ -9,11 +9,18 @@ import sys
 from pathlib import Path
 
 from tests.conformance.outcomes import Outcome, Rule, read
-from tests.conformance.report import Requirement, Row, lines, report
+from tests.conformance.report import Requirement, Row, lines, main_rules, report
 
 ROOT = Path(__file__).parents[2]
-TABLE = [Requirement("MUST-1", "3.1", "the first rule"), Requirement("SHLD-1", "3.4.1", "the second rule")]
 MUST_1 = Rule("9293", "3.1", "MUST-1")
+TABLE = [
+    Requirement("MUST-1", MUST_1, "the first rule"),
+    Requirement("SHLD-1", Rule("9293", "3.4.1", "SHLD-1"), "the second rule"),
+]
+RULES = [
+    Requirement("RFC5681-3.2", Rule("5681", "3.2"), "fast recovery"),
+    Requirement("RFC5681-3.2-step 2", Rule("5681", "3.2", "step 2"), "how it begins"),
+]
 
 
 def judged(*outcomes: Outcome, reasons: dict[str, str] | None = None) -> Row:
@@ -59,8 +66,20 @@ def test_every_requirement_comes_first_then_whatever_else_is_marked_in_reading_o
     ]  # fmt: skip
 
 
+def test_a_main_rule_is_held_by_marks_of_its_part_or_else_by_the_rest_of_its_section() -> None:
+    outcomes = [
+        Outcome(f"a.py::test_{part[-1:]}", "passed", [Rule("5681", "3.2", part)]) for part in ("", "step 2", "step 3")
+    ]
+    rows = report([*TABLE, *RULES], {}, outcomes)
+    assert [(row.id, row.status, row.tests) for row in rows[2:]] == [
+        ("RFC5681-3.2", "held", ["a.py::test_", "a.py::test_3"]),
+        ("RFC5681-3.2-step 2", "held", ["a.py::test_2"]),
+    ]
+
+
 def test_the_text_has_a_line_for_each_rule_and_test_and_ends_in_a_summary() -> None:
-    rows = report(TABLE, {}, [Outcome("a.py::test_x", "passed", [MUST_1, Rule("5681", "3.1")])])
+    outcome = Outcome("a.py::test_x", "passed", [MUST_1, Rule("5681", "3.1"), Rule("5681", "3.2")])
+    rows = report([*TABLE, *RULES], {}, [outcome])
     assert "\n".join(lines(rows)) == (
         "RFC 9293, requirement by requirement\n"
         "MUST-1   3.1        held      the first rule\n"
@@ -68,10 +87,17 @@ def test_the_text_has_a_line_for_each_rule_and_test_and_ends_in_a_summary() -> N
         "SHLD-1   3.4.1      open      the second rule\n"
         "                              no test\n"
         "\n"
-        "Sections of all RFCs that tests are marked with\n"
+        "Main rules of the RFCs around it\n"
+        "RFC5681-3.2                    held      fast recovery\n"
+        "                                         a.py (1)\n"
+        "RFC5681-3.2-step 2             open      how it begins\n"
+        "                                         no test\n"
+        "\n"
+        "Other sections that tests are marked with\n"
         "RFC 5681 3.1                   held      a.py (1)\n"
         "\n"
-        "RFC 9293: 1 held, 0 not-held, 1 open of 2. Sections: 1 held, 0 not-held, 0 open of 1."
+        "RFC 9293: 1 held, 0 not-held, 1 open of 2. Main rules: 1 held, 0 not-held, 1 open of 2. "
+        "Sections: 1 held, 0 not-held, 0 open of 1."
     )
 
 
@@ -128,6 +154,6 @@ def test_what_was_recorded_is_printed_as_json(tmp_path: Path) -> None:
     file.write_text(json.dumps([Outcome("a.py::test_x", "passed", [MUST_1])._asdict()]))
     command = [sys.executable, "-m", "tests.conformance", "--json", str(file)]
     printed = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
-    assert len(printed) == 119
+    assert len(printed) == 119 + len(main_rules())
     assert printed[0].items() >= {"id": "MUST-1", "status": "held", "tests": ["a.py::test_x"], "why": None}.items()
     assert {row["status"] for row in printed[1:]} == {"not-held", "open"}
