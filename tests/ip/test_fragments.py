@@ -165,6 +165,32 @@ def test_fragments_make_their_datagram_in_any_order(order: tuple[int, ...]) -> N
         assert not IP(whole).flags.MF or packet[0] >> 4 == 6
 
 
+def with_ecn(packet: bytes, codepoint: int) -> bytes:
+    if packet[0] >> 4 == 6:
+        return packet[:1] + bytes([packet[1] | codepoint << 4]) + packet[2:]
+    edited = IP(packet)
+    edited.tos, edited.chksum = codepoint, None
+    return bytes(edited)
+
+
+@pytest.mark.rfc("3168", "5.3")
+@pytest.mark.parametrize(("first", "second", "whole"), [(2, 2, 2), (2, 3, 3), (3, 2, 3), (3, 1, 3), (0, 0, 0)])
+@PIECE
+def test_a_mark_on_one_fragment_is_one_on_the_datagram(piece: Piece, first: int, second: int, whole: int) -> None:
+    pieces = piece(0, DATA[:64], more=True), piece(64, b"x", more=False)
+    packet = reassemble([with_ecn(each, ecn) for each, ecn in zip(pieces, (first, second), strict=True)])
+    assert packet is not None
+    assert (parse(packet).traffic_class & 3, payload(packet)) == (whole, DATA[:64] + b"x")
+
+
+@pytest.mark.rfc("3168", "5.3")
+@PIECE
+def test_a_mark_beside_a_fragment_that_may_have_none_is_a_forgery(piece: Piece) -> None:
+    first, second = piece(0, DATA[:64], more=True), piece(64, b"x", more=False)
+    with pytest.raises(MalformedPacket, match="ECN"):
+        reassemble([with_ecn(first, 3), second])
+
+
 @PIECE
 def test_duplicates_of_fragments_do_no_harm(piece: Piece) -> None:
     first, second, third = (

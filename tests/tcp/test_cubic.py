@@ -186,6 +186,7 @@ def test_over_a_long_path_it_regains_its_window_while_reno_is_still_on_its_way()
     assert slopes == sorted(slopes, reverse=True)  # concave: ever slower toward the window of the loss
 
 
+@pytest.mark.rfc("9438", "4.10")
 @pytest.mark.rfc("9406", "4.2")
 def test_hystart_leaves_slow_start_before_the_queue_overflows() -> None:
     """50 segments fit into the path, 500 into its queue."""

@@ -149,6 +149,7 @@ def test_no_more_is_sent_than_the_window_offers(iss: int, irs: int) -> None:
     assert spans(bench) == [(1, MSS), (1001, MSS)]
 
 
+@pytest.mark.rfc("7323", "2.3")
 @pytest.mark.rfc("7323", "2.2")
 @pytest.mark.parametrize(("offered", "meant"), [(0, 0), (3, 3), (14, 14), (15, 14), (255, 14)])
 def test_a_scale_above_14_is_taken_for_14(iss: int, irs: int, offered: int, meant: int) -> None:

@@ -364,6 +364,7 @@ def large_in_flight(iss: int, irs: int, config: Config = CONFIG) -> Bench:
     return bench
 
 
+@pytest.mark.rfc("8899", "4.3")
 @pytest.mark.rfc("4821", "7.7")
 @pytest.mark.rfc("9293", "3.8.3", "MUST-20")
 def test_a_large_segment_unanswered_r1_times_goes_out_again_in_smaller_ones(iss: int, irs: int) -> None:
@@ -409,6 +410,7 @@ def test_without_detection_a_segment_keeps_its_size(iss: int, irs: int) -> None:
     assert {size for _, size in spans(bench)} == {BIG}
 
 
+@pytest.mark.rfc("8899", "4.3")
 @pytest.mark.rfc("4821", "7.7")
 @pytest.mark.parametrize("client", [Config(), Config(rack=True, congestion="cubic"), Config(sack=False)])
 def test_a_black_hole_is_survived(client: Config) -> None:

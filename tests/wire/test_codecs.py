@@ -95,6 +95,7 @@ def test_a_segment_leaves_with_the_checksums_that_scapy_computes(codec: Codec, f
     assert bytes(dissected) == packet
 
 
+@pytest.mark.rfc("1191", "3")
 def test_ipv4_packets_leave_atomic(codec: Codec) -> None:
     packet = IP(codec.encode(FLOW4, SEGMENTS["data"]))
     assert (packet.id, str(packet.flags), packet.frag, packet.tos, packet.ihl) == (0, "DF", 0, 0, 5)

@@ -20,6 +20,8 @@ from usertcp.ip.header import DONT_FRAGMENT, ICMPV6, LARGEST, MORE_FRAGMENTS, TC
 TIMEOUT = {4: 30.0, 6: 60.0}
 """How long the fragments of a datagram are kept for the missing ones, seconds. IPv4: Linux's; IPv6: RFC 8200, 4.5."""
 
+NOT_ECT, CE = 0, 3
+"""ECN codepoints (RFC 3168, 5)."""
 _IPV6_HEADER = 40
 
 
@@ -126,6 +128,8 @@ class _Datagram:
     size: int | None = None
     """Octets of data in all, once the last fragment has come."""
     octets: int = 0
+    codepoints: int = 0
+    """A bit for each ECN codepoint that its fragments had."""
     refused: bool = False
 
 
@@ -201,13 +205,14 @@ class Reassembler:
             raise
         if part.offset == 0 and datagram.first is None:
             datagram.first = packet[: part.start], part
+        datagram.codepoints |= 1 << (header.traffic_class & 3)
         if datagram.octets != datagram.size or datagram.first is None:
             return None
         head, first = datagram.first
-        whole = b"".join(datagram.pieces)
+        whole, codepoints = b"".join(datagram.pieces), datagram.codepoints
         self._forget_pieces(datagram)
         del self._datagrams[key]
-        return _join(head, first, whole)
+        return _join(_marked(head, codepoints), first, whole)
 
     def _insert(self, datagram: _Datagram, part: Fragment, data: bytes) -> None:
         """Put a piece in its place. Any refusal here refuses the datagram."""
@@ -268,6 +273,15 @@ def _check(packet: bytes, header: Header, part: Fragment) -> None:
         raise MalformedPacket("fragment reaches past 65535 octets")
     if header.version == 6 and part.offset == 0 and header.protocol == TCP and header.end - header.start < 20:
         raise MalformedPacket("first IPv6 fragment does not hold the whole header chain")  # RFC 8200, 4.5; RFC 7112
+
+
+def _marked(head: bytes, codepoints: int) -> bytes:
+    """The headers of the first fragment, with CE if any fragment has it (RFC 3168, 5.3)."""
+    if not codepoints & 1 << CE:
+        return head
+    if codepoints & 1 << NOT_ECT:
+        raise MalformedPacket("some fragments are marked, and others may not be (ECN)")
+    return bytes((head[0], head[1] | (CE if head[0] >> 4 == 4 else CE << 4))) + head[2:]
 
 
 def _join(packet: bytes, first: Fragment, data: bytes) -> bytes:
