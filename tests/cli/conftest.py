@@ -8,6 +8,8 @@ from typing import IO
 
 import pytest
 
+from usertcp.lab.peer import TCP_FASTOPEN_CONNECT
+
 USERTCP = [sys.executable, "-m", "usertcp"]
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -30,10 +32,12 @@ class Hosts:
         out, err = process.communicate(stdin, within)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def call(self, port: int, data: bytes) -> bytes:
+    def call(self, port: int, data: bytes, *, fast_open: bool = False) -> bytes:
         """Have the peer's kernel call us, send, half-close and read to the end."""
-        script = "import socket, sys; s = socket.create_connection(('192.0.2.1', int(sys.argv[1]))); "
-        script += "s.sendall(sys.stdin.buffer.read()); s.shutdown(1); "
+        script = "import socket, sys; s = socket.socket(); "
+        if fast_open:
+            script += f"s.setsockopt(6, {TCP_FASTOPEN_CONNECT}, 1); "
+        script += "s.connect(('192.0.2.1', int(sys.argv[1]))); s.sendall(sys.stdin.buffer.read()); s.shutdown(1); "
         script += "sys.stdout.buffer.write(b''.join(iter(lambda: s.recv(65536), b'')))"
         namespace = f"/proc/{self.pid}/fd/{self.peer}"
         client = self._popen([sys.executable, "-c", script, str(port)], namespace, subprocess.PIPE)

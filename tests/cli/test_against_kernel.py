@@ -236,3 +236,14 @@ def test_listen_serves_many_connections_until_interrupted(hosts: Hosts, option: 
             assert hosts.call(8081, b"abc" * 1000) == answer
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
+
+
+def test_listen_takes_a_request_that_comes_with_the_syn(hosts: Hosts) -> None:
+    """The kernel's first call fetches a cookie."""
+    with listening(hosts, "8082", "--keep-open", "--echo", "--fast-open", "-v") as process:
+        for _ in range(2):
+            assert hosts.call(8082, b"request", fast_open=True) == b"request"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        ladder = process.stderr.read().decode()
+    assert [line.count("len=7") for line in ladder.splitlines() if " SYN seq=0" in line] == [0, 1]

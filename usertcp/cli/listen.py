@@ -12,6 +12,7 @@ from usertcp.tcp.md5 import Md5Key
 @click.argument("port", type=port_number)
 @click.option("--host", metavar="ADDRESS", help="Accept connections to this local address only.")
 @click.option("-k", "--keep-open", is_flag=True, help="Go on after the first connection, until Ctrl-C.")
+@click.option("--fast-open", is_flag=True, help="Take data that comes with a SYN. It may arrive twice.")
 @behind_options
 @md5_key_option
 @view_options
@@ -19,6 +20,7 @@ def command(
     port: int,
     host: str | None,
     keep_open: bool,
+    fast_open: bool,
     behind: Behind,
     verbose: bool,
     md5_keys: tuple[Md5Key, ...],
@@ -38,4 +40,5 @@ def command(
     from usertcp.cli.run import run
     from usertcp.tcp.config import Config
 
-    return run(lambda: listen(port, host, keep_open, behind, verbose, Config(md5_keys=md5_keys), view))
+    config = Config(md5_keys=md5_keys, fast_open=Config().backlog if fast_open else 0)
+    return run(lambda: listen(port, host, keep_open, behind, verbose, config, view))
