@@ -164,3 +164,8 @@ def test_recovery_gives_back_the_window() -> None:
     assert bbr.cwnd == 20 * SMSS
     bbr.on_recovered(10 * SMSS, 1.1)
     assert bbr.cwnd == before
+
+
+def test_what_was_delivered_between_timeouts_is_not_taken_for_the_rate_of_the_path() -> None:
+    """An octet in a minute, say. The next segment would wait for hours, and nobody would know what for."""
+    assert (fed([0.0001] * 5).pacing_rate or 0) >= SMSS

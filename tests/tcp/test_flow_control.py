@@ -11,7 +11,8 @@ from tests.tcp.builders import CONFIG, MSS, established
 from tests.tcp.pairs import shaken, spans, windows
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
-from usertcp.tcp.segment import ACK, FIN, SYN
+from usertcp.tcp.segment import ACK, FIN, RST, SYN
+from usertcp.tcp.state import State
 
 BIG = replace(CONFIG, receive_buffer=1 << 20)
 SCALING = Options(mss=MSS, window_scale=3)
@@ -311,3 +312,18 @@ def test_windows_beyond_16_bits_are_used(iss: int, irs: int) -> None:
     bench.arrives(ACK, 1, 1, wnd=65535)
     bench.send(bytes(150_000))
     assert len(spans(bench)) == 150
+
+
+def test_two_ends_that_filled_the_other_ones_window_and_lost_its_beginning_hear_of_each_other(
+    iss: int, irs: int
+) -> None:
+    """Both name the right edge as SEQ, for that is their SND.NXT; by Table 6 neither would take the other's ACK."""
+    bench = established(iss, irs, replace(CONFIG, receive_buffer=3000))
+    bench.arrives(ACK, 1, 1, wnd=2000)
+    bench.send(bytes(2000))
+    bench.arrives(ACK, 2001, 1, bytes(1000))
+    bench.take()
+    bench.arrives(ACK, 3001, 1001, wnd=2000)
+    assert bench.tcp.status(bench.now).flight_size == 1000
+    bench.arrives(RST | ACK, 3001, 2001)
+    assert bench.state is State.ESTABLISHED

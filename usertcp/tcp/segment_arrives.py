@@ -155,12 +155,21 @@ def answers_probe(tcb: Tcb, seg: Segment) -> bool:
     return probing and seg.seq == tcb.rcv.nxt - 1 and snd.una < seg.ack <= snd.nxt
 
 
+def from_the_edge(tcb: Tcb, seg: Segment) -> bool:
+    """Does this acknowledge something new, from a peer that has filled the window, of which we miss a part? Its SND.NXT
+    is the right edge then, and Table 6 discards whatever names that SEQ. Two ends that have filled each other's window,
+    and lost the beginning, would never hear of each other. Linux takes any bare acknowledgment at the edge."""
+    snd, rcv = tcb.snd, tcb.rcv
+    bare = not seg.len and seg.flags & (ACK | RST) == ACK
+    return bare and tcb.receive_buffer.holes > 0 and seg.seq == rcv.edge and snd.una < seg.ack <= snd.nxt
+
+
 def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
     timestamps.check(tcb, seg, now)
     if tcb.state is State.SYN_RECEIVED and seg.flags & (SYN | ACK | RST) == SYN and seg.seq == tcb.rcv.irs:
         same_syn_again(tcb, seg, now)
     if not acceptable(tcb, seg):
-        if not answers_probe(tcb, seg):
+        if not (answers_probe(tcb, seg) or from_the_edge(tcb, seg)):
             refuse(tcb, seg, now)
         tcb.ack_now = True
     timestamps.remember(tcb, seg, now)

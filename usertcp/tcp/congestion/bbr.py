@@ -18,6 +18,8 @@ HIGH_GAIN = 2 / log(2)
 CYCLE = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Gains while probing for bandwidth, a round trip each: try more, drain what that queued, cruise."""
 BANDWIDTH_ROUNDS = 10
+LONGEST_GAP = 1.0
+"""Seconds between two full segments."""
 DELAY_SECONDS = 10.0
 PROBE_RTT_SECONDS = 0.2
 FULL_GROWTH = 1.25
@@ -200,8 +202,10 @@ class Bbr:
     # What follows for the sender
 
     def _set_rate(self) -> None:
-        """In STARTUP the rate only grows: a first sample tells more of the sender than of the path."""
+        """In STARTUP the rate only grows: a first sample tells more of the sender than of the path. What was delivered
+        between timeouts tells of their length: no rate makes a segment wait for longer than LONGEST_GAP."""
         rate = self.pacing_gain * self.bandwidth
+        rate = max(rate, self.smss / LONGEST_GAP) if rate else 0.0
         if rate and (self.full or self.pacing_rate is None or rate > self.pacing_rate):
             self.pacing_rate = rate
 
