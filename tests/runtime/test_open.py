@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from usertcp import (
     SetupError,
     State,
     TcpError,
+    TcpStream,
     open_stack,
 )
 from usertcp.link.memory import memory_links
@@ -329,3 +331,29 @@ async def test_what_must_be_run_first_is_said(autojump_clock: MockClock) -> None
             await network.a.open_tcp_stream(HERE, 80)
         with pytest.raises(SetupError, match="run this first"):
             await network.a.open_tcp_listener(80)
+
+
+@pytest.mark.rfc("6191", "2")
+@pytest.mark.rfc("6056", "3")
+async def test_who_calls_often_does_not_run_out_of_ports(autojump_clock: MockClock) -> None:
+    """Two ports, and a call each second: TIME-WAIT would keep both for a minute."""
+    config = Config(port_range=(61000, 61001))
+    async with open_network(Path(delay=0.01), config=config) as network:
+        listener = await network.b.open_tcp_listener(80)
+        began = trio.current_time()
+        streams: list[TcpStream] = []
+        for _ in range(10):
+            client = await network.a.open_tcp_stream(HERE, 80)
+            server = await listener.accept()
+            await client.send_all(b"hello")
+            await client.send_eof()
+            assert [data async for data in server] == [b"hello"]
+            await server.aclose()
+            await client.aclose()
+            streams.append(client)
+            await trio.sleep(1.0)
+        assert trio.current_time() - began < 15
+        assert [stream.state for stream in streams] == [State.CLOSED] * 8 + [State.TIME_WAIT] * 2
+        config = replace(config, time_wait_reuse=None)
+        with pytest.raises(PortInUse):
+            await network.a.open_tcp_stream(HERE, 80, config=config)
