@@ -402,6 +402,13 @@ def test_if_the_first_counter_is_zero_nothing_is_ect_and_nothing_believed(iss: i
     assert {seg.traffic_class for seg in bench.take()} == {NOT_ECT}
 
 
+def test_three_marks_at_once_make_it_zero_too(iss: int, irs: int) -> None:
+    bench = sending(iss, irs)
+    told(bench, 0, 3001)
+    assert out(bench)[0] == 8
+    assert bench.tcp.status(bench.now).counters["reductions by ECN"] == 1
+
+
 # The receiver
 
 
@@ -518,13 +525,37 @@ def test_text_leaves_room_for_the_option(iss: int, irs: int) -> None:
 
 
 @pytest.mark.rfc("9768", "3.2.3.2.2", "SHOULD")
-def test_after_the_first_text_was_lost_there_is_no_option_any_more(iss: int, irs: int) -> None:
+def test_the_first_text_goes_out_again_without_the_option(iss: int, irs: int) -> None:
     bench = opened(iss, irs)
+    bench.take()
     bench.send(b"question")
     bench.advance(1.5)
-    bench.take()
-    arrives(bench, 1)
-    assert [seg.options.accurate_ecn for seg in bench.take()] == [None]
+    first, *again = bench.take()
+    assert first.options.accurate_ecn == FULL
+    assert {seg.options.accurate_ecn for seg in again} == {None}
+
+
+@pytest.mark.rfc("9768", "3.2.3.2.2", "SHOULD")
+def test_if_what_the_option_goes_with_is_not_heard_twice_in_a_row_there_are_no_more(iss: int, irs: int) -> None:
+    bench = called(iss, irs)
+    for number in range(3):
+        arrives(bench, 1 + 100 * number)
+        arrives(bench, 1 + 100 * number)
+    assert [seg.options.accurate_ecn for seg in bench.take()] == [
+        *(EcnFeedback(0, (101,)), None),
+        *(EcnFeedback(0, (201,)), None),
+        *(None, None),
+    ]
+
+
+def test_if_it_is_heard_now_and_then_there_are(iss: int, irs: int) -> None:
+    bench = called(iss, irs)
+    for number, twice in enumerate((True, False, True, False, True, False)):
+        arrives(bench, 1 + 100 * number)
+        assert bench.take()[-1].options.accurate_ecn is not None
+        if twice:
+            arrives(bench, 1 + 100 * number)
+            bench.take()
 
 
 # The sender

@@ -23,6 +23,7 @@ SEEN_AS = {bits: codepoint for codepoint, bits in REFLECTED.items()}
 
 COUNTER_OF = {ECT0: "e0b", CE: "ceb", ECT1: "e1b"}
 INITIAL = EcnCounters()
+MODULUS_OF_ACE = 8
 MODULUS = 1 << 24
 """Of a counter in the option."""
 FEW = 4.0
@@ -47,6 +48,7 @@ def begin(tcb: Tcb, seg: Segment) -> None:
     tcb.ecn.enabled = tcb.ecn.may_mark = True
     tcb.ecn.accurate = accurate = AccurateEcn(in_handshake=not seg.flags & ACK)
     if not seg.flags & ACK:
+        accurate.introductions = 1
         accurate.codepoint = seg.traffic_class & ECN_BITS
         return
     bits = seg.flags & ACE
@@ -81,14 +83,22 @@ def handshake_done(tcb: Tcb, accurate: AccurateEcn) -> None:
     accurate.delivered = accurate.delivered_then = tcb.deliveries.delivered
 
 
-def syn_ack_again(tcb: Tcb, seg: Segment) -> None:
-    """In a synchronized state a SYN,ACK comes again: our acknowledgment was lost, perhaps for its option."""
+def heard_before(tcb: Tcb, seg: Segment) -> None:
+    """What we have acknowledged comes again. If that happens twice in a row to what a segment with the option has
+    acknowledged, such segments do not get through, and there are no more of them (3.2.3.2.2).
+
+    Or it is a SYN,ACK: our first acknowledgment was lost.
+    """
     accurate = tcb.ecn.accurate
+    assert accurate is not None
+    if accurate.option_sent and not accurate.doubted:
+        accurate.doubted = True
+        accurate.doubts += 1
+        accurate.sends_option = accurate.doubts < 2
     again = seg.flags & (SYN | ACK) == SYN | ACK and seg.seq == tcb.rcv.irs and seg.ack == tcb.snd.iss + 1
-    if accurate is None or not again or tcb.passive or seg.flags & ACE not in AGREES:
-        return
-    accurate.sends_option = False
-    take_syn_ack(tcb, seg)
+    if again and not tcb.passive and seg.flags & ACE in AGREES:
+        accurate.introductions = 0
+        take_syn_ack(tcb, seg)
 
 
 def syn_again(tcb: Tcb, seg: Segment) -> None:
@@ -97,7 +107,7 @@ def syn_again(tcb: Tcb, seg: Segment) -> None:
     accurate = tcb.ecn.accurate
     assert accurate is not None
     accurate.codepoint = seg.traffic_class & ECN_BITS
-    accurate.sends_option = False
+    accurate.introductions = 0
     if not seg.flags & ACE:
         tcb.ecn.may_mark = False
 
@@ -106,7 +116,7 @@ def in_syn_ack(tcb: Tcb, accurate: AccurateEcn) -> int:
     """The bits of our SYN,ACK. The second time that it goes out it has no option, the third time it says nothing, in
     case that this is what it was dropped for; and then nothing of ours is ECT (3.2.3.2.2, 3.1.5)."""
     if tcb.retransmissions:
-        accurate.sends_option = False
+        accurate.introductions = 0
     if tcb.retransmissions > 1:
         tcb.ecn.may_mark = False
         return 0
@@ -126,7 +136,10 @@ def feed_back(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> None:
     accurate.reflect = accurate.of_acks = False
     accurate.unreported = 0
     option = seg.options.accurate_ecn
+    accurate.option_sent = accurate.option_sent or option is not None
     if option is not None:
+        accurate.doubts = accurate.doubts if accurate.doubted else 0
+        accurate.doubted = False
         accurate.introductions = max(accurate.introductions - 1, 0)
         for name in ORDERS[option.order][: len(option.counters)]:
             setattr(accurate.told, name, getattr(accurate.r, name))
@@ -135,7 +148,7 @@ def feed_back(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> None:
 def option_in_syn_ack(tcb: Tcb, others: int) -> EcnFeedback | None:
     """To see whether it gets through (3.2.3.2.1), where *others* leave room."""
     accurate = tcb.ecn.accurate
-    if accurate is None or not accurate.sends_option or tcb.state is State.SYN_SENT:
+    if accurate is None or not accurate.introductions or tcb.state is State.SYN_SENT:
         return None
     fits = (LONGEST - others - 2) // 3
     return shown(accurate, 0, min(fits, 3)) if fits >= 0 else None
@@ -173,7 +186,7 @@ def shown(accurate: AccurateEcn, order: int, counters: int) -> EcnFeedback:
 def timed_out(tcb: Tcb, accurate: AccurateEcn) -> None:
     """The retransmission timer expired. If it is our first text that was lost, it may be for its option (3.2.3.2.2)."""
     if tcb.snd.una == tcb.snd.iss + 1:
-        accurate.sends_option = False
+        accurate.introductions = 0
 
 
 # What arrives: the receiver
@@ -230,10 +243,11 @@ def read(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> tuple[int, int]:
     accurate.delivered, accurate.segments = tcb.deliveries.delivered, tcb.deliveries.segments
     if accurate.in_handshake:
         accurate.in_handshake = False
+        accurate.introductions = 0
         if not seg.data and not seg.flags & FIN and not seg.options.sack:
             return delivered, read_handshake(tcb, accurate, seg)
     if accurate.heeded is None:
-        accurate.heeded = heeded(tcb, seg)
+        accurate.heeded = packets >= MODULUS_OF_ACE - INITIAL.cep or not zeroed(tcb, seg)
     if not accurate.heeded:
         return delivered, 0
     before, ceb, known = accurate.s.cep, accurate.s.ceb, read_option(accurate, seg)
@@ -254,21 +268,21 @@ def later(accurate: AccurateEcn, seg: Segment, delivered: int) -> bool:
     return delivered > 0 or newer
 
 
-def heeded(tcb: Tcb, seg: Segment) -> bool:
-    """Is the first ACE that is a counter not zero? It begins at 5, so that something on the path, or the peer, takes
-    the bits away; then nothing is ECT, and nothing believed (3.2.2.4)."""
+def zeroed(tcb: Tcb, seg: Segment) -> bool:
+    """Is the first ACE zero? It begins at 5, so that something on the path, or the peer, takes the bits away, unless so
+    many packets have arrived that three could be marked; then nothing is ECT, and nothing believed (3.2.2.4)."""
     if seg.ace:
-        return True
+        return False
     tcb.counters["ACE zeroed"] += 1
     tcb.ecn.may_mark = False
-    return False
+    return True
 
 
 def read_handshake(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> int:
     """The acknowledgment of our SYN,ACK, Table 4. Zero: the peer is not in AccECN mode, whatever the reason. Another
     field than we sent: ECT is not safe on this path (3.2.2.3). Returns octets, or what stands for them."""
     if not seg.flags & ACE:
-        accurate.heeded = heeded(tcb, seg)
+        accurate.heeded = not zeroed(tcb, seg)
         return 0
     read_option(accurate, seg)
     if SEEN_AS.get(seg.flags & ACE, NOT_ECT) != NOT_ECT:
@@ -282,7 +296,7 @@ def read_handshake(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> int:
 
 def read_option(accurate: AccurateEcn, seg: Segment) -> bool:
     """Take the counters of the option (3.2.3.1). If there is none, or if the first one begins with zeros, where no
-    counter but CE's does, nothing is known (3.2.3.2.3, 3.2.3.2.4)."""
+    counter but CE's does, nothing is known (3.2.3.2.3, 3.2.3.2.4). Says whether the octets with CE are."""
     told = seg.options.accurate_ecn
     if told is None or accurate.has_option is False:
         return False
@@ -294,7 +308,7 @@ def read_option(accurate: AccurateEcn, seg: Segment) -> bool:
     s = accurate.s
     for name, counter in counters.items():
         setattr(s, name, getattr(s, name) + (counter - getattr(s, name)) % MODULUS)
-    return True
+    return "ceb" in counters
 
 
 def increment(tcb: Tcb, accurate: AccurateEcn, least: int, packets: int, known: bool) -> int:
@@ -316,8 +330,7 @@ def reconcile(tcb: Tcb, accurate: AccurateEcn) -> None:
     """Marked octets without a marked packet, though too few were acknowledged for ACE to go round: something alters the
     feedback, so nothing is ECT any more (3.2.3.2.5)."""
     s = accurate.s
-    certain = covered(tcb, accurate) < 8 and not tcb.recovery.sacked_octets
-    if certain and s.ceb > accurate.ceb_then and s.cep == accurate.cep_then:
+    if covered(tcb, accurate) < 8 and s.ceb > accurate.ceb_then and s.cep == accurate.cep_then:
         tcb.counters["ECN feedback that contradicts itself"] += 1
         tcb.ecn.may_mark = False
     accurate.ceb_then, accurate.cep_then = s.ceb, s.cep
@@ -325,6 +338,9 @@ def reconcile(tcb: Tcb, accurate: AccurateEcn) -> None:
 
 
 def covered(tcb: Tcb, accurate: AccurateEcn) -> int:
-    """How many packets have arrived since the last option, as far as is known."""
+    """How many packets may have arrived since the last option. Beyond a hole nobody knows without SACK, and not for
+    certain with it."""
     octets = tcb.deliveries.delivered - accurate.delivered_then
+    if tcb.recovery.sacked_octets or not tcb.sack_permitted:
+        octets += tcb.flight_size
     return max(tcb.deliveries.segments - accurate.segments_then, -(-octets // tcb.smss))

@@ -247,8 +247,8 @@ def arm_timers(tcb: Tcb, now: float) -> None:
 def full_size(tcb: Tcb) -> int:
     """Eff.snd.MSS: the text that a full-sized segment holds now, options deducted (RFC 9293, 3.7.1, MUST-16)."""
     more = 0 if user_timeout.due(tcb) is None else user_timeout.OCTETS
-    option = accurate_ecn.option(tcb, selective_ack.wanted(tcb))
-    more += feedback_octets(None if option is None else len(option.counters), selective_ack.count(tcb))
+    marks = accurate_ecn.option(tcb, selective_ack.wanted(tcb)) if tcb.ecn.accurate is not None else None
+    more += feedback_octets(None if marks is None else len(marks.counters), selective_ack.count(tcb))
     return max(tcb.smss - more, 1)
 
 
@@ -356,7 +356,7 @@ def syn_options(tcb: Tcb, now: float) -> Options:
 def ordinary_options(tcb: Tcb, now: float) -> Options:
     stamps = timestamps.option(tcb, now)
     seconds = user_timeout.due(tcb)
-    marks = accurate_ecn.option(tcb, selective_ack.wanted(tcb))
+    marks = accurate_ecn.option(tcb, selective_ack.wanted(tcb)) if tcb.ecn.accurate is not None else None
     blocks = selective_ack.write(tcb)
     tcb.user_timeout_owed = tcb.user_timeout_owed and seconds is None
     if not stamps and not blocks and seconds is None and marks is None:

@@ -199,7 +199,7 @@ def refuse(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.ack_now = True
         raise Discard("the same FIN again: acknowledged, 2 MSL begin anew")
     if tcb.ecn.accurate is not None:
-        accurate_ecn.syn_ack_again(tcb, seg)
+        accurate_ecn.heard_before(tcb, seg)
     selective_ack.notice(tcb, seg.seq, seg.data)
     challenge_ack.answer(tcb, seg, now)
     raise Discard("outside the receive window")

@@ -228,6 +228,12 @@ class AccurateEcn:
     sends_option: bool = True
     introductions: int = 0
     """How many segments are to carry the option only to see whether they get through."""
+    option_sent: bool = False
+    """A segment of ours without SYN has had it."""
+    doubted: bool = False
+    """What the last segment that had it acknowledged has come again since, ..."""
+    doubts: int = 0
+    """... and so it was with so many of these in a row."""
     told: EcnCounters = field(default_factory=EcnCounters)
     """What the option has said last."""
 
