@@ -34,8 +34,8 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "__init__": (BELOW_LAB, {"trio"}),
     "doctor": (BELOW_LAB | {"__init__", "lab"}, {"trio", "scapy", "pyroute2"}),
     "lab": (BELOW_LAB | {"__init__"}, {"trio", "scapy", "pyroute2"}),
-    "bench": (BELOW_LAB | {"__init__", "lab"}, {"trio"}),
-    "cli": (BELOW_LAB | {"__init__", "lab", "doctor", "sim"}, {"trio", "scapy", "pyroute2", "click", "rich"}),
+    "bench": (BELOW_LAB | {"__init__", "lab", "sim"}, {"trio", "matplotlib"}),
+    "cli": (BELOW_LAB | {"__init__", "lab", "doctor", "sim", "bench"}, {"trio", "scapy", "pyroute2", "click", "rich"}),
     "__main__": ({"cli"}, set()),
 }
 

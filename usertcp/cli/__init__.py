@@ -17,6 +17,7 @@ VERBS = {
     "listen": "Accept connections; echo, discard or serve them.",
     "lab": "Experiments against a real kernel, in a network of their own.",
     "sim": "Simulations on a virtual clock: any path, any number of them.",
+    "bench": "How fast it is, beside the kernel's TCP.",
     "states": "The states of a connection and every way between them.",
     "doctor": "What on this machine would stop a handshake, and the remedy.",
 }

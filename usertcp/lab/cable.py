@@ -34,14 +34,19 @@ OURS = End("us", "192.0.2.1", "2001:db8::1", "02:00:00:00:00:01")
 PEER = End("peer", "192.0.2.2", "2001:db8::2", "02:00:00:00:00:02")
 
 
-def plug(namespaces: Namespaces) -> None:
-    """Join the two namespaces. The kernel removes the cable with either of them."""
+def plug(namespaces: Namespaces, *, offload: bool = False) -> None:
+    """Join the two namespaces. The kernel removes the cable with either of them.
+
+    Args:
+      offload: let the kernels send super-segments with unfinished checksums, as they do to each other on one machine;
+        otherwise packets are as on a wire.
+    """
     peer = {"ifname": PEER.interface, "address": PEER.mac, "net_ns_fd": namespaces.peer.fileno()}
     with namespaces.ours.inside(), IPRoute() as ipr:
         ipr.link("add", kind="veth", ifname=OURS.interface, address=OURS.mac, peer=peer)
     ends = (namespaces.ours, OURS, PEER), (namespaces.peer, PEER, OURS)
     for namespace, end, _ in ends:
-        _set_up(namespace, end)
+        _set_up(namespace, end, offload)
     for namespace, end, other in ends:
         _add_addresses(namespace, end, other)
 
@@ -52,7 +57,7 @@ def route(network: str) -> None:
         ipr.route("replace", dst=network, gateway=PEER.address)
 
 
-def _set_up(namespace: Namespace, end: End) -> None:
+def _set_up(namespace: Namespace, end: End, offload: bool) -> None:
     if IPV6.exists():
         namespace.sysctl(f"net.ipv6.conf.{end.interface}.disable_ipv6", 0)
         # No link-local address, and so no solicitations from it.

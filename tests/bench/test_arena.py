@@ -1,0 +1,81 @@
+"""Works against the peer process, in namespaces."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.lab.conftest import Child
+from usertcp.bench import arena, sockets
+from usertcp.bench.figures import FIGURES, Work, choose
+from usertcp.bench.measure import SLICE, Sample, Setting
+from usertcp.bench.results import Effort, measure
+
+pytestmark = pytest.mark.lab
+QUICK = Effort(1, 0.05)
+
+
+def inside(test: Callable[[arena.Arena], None]) -> None:
+    Child(os.getuid())(lambda: test(arena.enter()))
+
+
+@pytest.mark.parametrize("name", [f.name for f in FIGURES if f.work.peer is not None and f.name != "cost-at-10k"])
+def test_every_contestant_gives_a_figure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usertcp.bench.programs.MANY", 50)
+
+    def test(made: arena.Arena) -> None:
+        told: list[tuple[str, int]] = []
+        [result] = measure(made, choose((name,)), "raw", QUICK, lambda *what: told.append(what))
+        assert not result.problem
+        assert sum(done for _, done in told) == len(result.figure.work.contestants)
+        assert all((result.value(contestant) or 0) > 0 for contestant in result.figure.work.contestants)
+
+    inside(test)
+
+
+def test_wrong_octets_are_a_problem_not_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve_other(setting: Setting) -> None:
+        listener = sockets.listen("192.0.2.2")
+        setting.channel.send(listener.getsockname()[1])
+        sock, _ = listener.accept()
+        while header := sock.recv(SLICE.size, 0x100):
+            _, octets, _, shift = SLICE.unpack(header)
+            sock.sendall(sockets.TEXT[shift + 1 : shift + 1 + octets])
+
+    def test(made: arena.Arena) -> None:
+        [figure] = choose(("bulk-receive",))
+        broken = replace(figure, work=replace(figure.work, peer=serve_other))
+        [result] = measure(made, [broken], "raw", QUICK, lambda *what: None)
+        assert "WrongOctets" in result.problem
+        assert result.value() is None
+
+    inside(test)
+
+
+def test_what_goes_wrong_at_either_end_is_told() -> None:
+    def fail(setting: Setting) -> Sample:
+        raise ZeroDivisionError("why")
+
+    def wait(setting: Setting) -> Sample:
+        setting.channel.recv()
+        return {}
+
+    def test(made: arena.Arena) -> None:
+        for work in Work(None, {"plain": fail}), Work(fail, {"plain": wait}):
+            with pytest.raises(arena.Failed, match="ZeroDivisionError: why"):
+                made.run(work, "plain", "raw", 0.1)
+
+    inside(test)
+
+
+def test_what_the_peer_accepts_uses_cubic() -> None:
+    with (
+        sockets.listen("127.0.0.1") as listener,
+        sockets.connect(*listener.getsockname()),
+        listener.accept()[0] as sock,
+    ):
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 5) == b"cubic"

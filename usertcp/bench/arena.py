@@ -1,0 +1,125 @@
+"""Where it is measured: two namespaces joined by a cable, and for each run two fresh processes, one at each end."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+
+from usertcp.bench.figures import Run, Work
+from usertcp.runtime.stack import LinkName
+from usertcp.bench.measure import Sample, Setting
+from usertcp.lab import cable, namespaces
+from usertcp.lab.namespaces import Namespaces
+
+TIME_LIMIT, GRACE = 60.0, 2.0
+"""Seconds after which a run has failed, and that our end has when the peer has failed."""
+SYSCTLS = {"net.ipv4.tcp_orphan_retries": 4, "net.ipv4.ip_local_port_range": "10000 60999"}
+"""Of both kernels: no connection is left over for long, and there are ports enough for many."""
+PR_SET_PDEATHSIG = 1
+
+FORK = get_context("fork")
+"""A fork starts in milliseconds, and nothing in this process has a thread."""
+
+
+class Failed(Exception):
+    """A run came to nothing; the message says why."""
+
+
+class Arena:
+    """Runs things at the two ends of the cable, one run at a time."""
+
+    def __init__(self, made: Namespaces) -> None:
+        self._namespaces = made
+        gc.collect()
+        gc.freeze()  # What is there now is not looked through by the processes that measure.
+
+    def run(self, work: Work, contestant: str, link: LinkName, seconds: float) -> Sample:
+        """One run of a work by one contestant.
+
+        Raises:
+          Failed: what went wrong in there.
+        """
+        ours, theirs = FORK.Pipe()
+        result, end = FORK.Pipe(duplex=False)
+        trouble, peers_end = FORK.Pipe(duplex=False)
+        setting = Setting(work.link or link, seconds, ours)
+        processes = [FORK.Process(target=_measure, args=(work.contestants[contestant], setting, end), daemon=True)]
+        if work.peer is not None:
+            told = setting._replace(channel=theirs)
+            processes.append(FORK.Process(target=self._at_the_peer, args=(work.peer, told, peers_end), daemon=True))
+        try:
+            for process in processes:
+                process.start()
+            sample = _outcome(result, trouble)
+        finally:
+            for process in processes:
+                _end(process)
+            for each in ours, theirs, result, end, trouble, peers_end:
+                each.close()
+        if isinstance(sample, str):
+            raise Failed(sample)
+        return sample
+
+    def _at_the_peer(self, run: Callable[[Setting], object], setting: Setting, end: Connection) -> None:
+        def serve() -> None:
+            with suppress(ConnectionError):  # Our end tells why it has broken a connection.
+                run(setting)
+
+        with self._namespaces.peer.inside():
+            _report(serve, end)
+
+
+def enter() -> Arena:
+    """Move this process into a network of its own, for good, with a cable that carries super-segments.
+
+    Raises:
+      SetupError: the system forbids it; the message says which setting does.
+    """
+    made = namespaces.enter()
+    cable.plug(made, offload=True)
+    for namespace in made:
+        for name, value in SYSCTLS.items():
+            namespace.sysctl(name, value)
+    return Arena(made)
+
+
+def _outcome(result: Connection, trouble: Connection) -> Sample | str:
+    """Of our end. What the peer says matters only if that has none: it also complains when ours has finished."""
+    wait([result, trouble], TIME_LIMIT)
+    for said in result, trouble:
+        if said.poll(GRACE):
+            outcome: Sample | str = said.recv()
+            return outcome
+    return f"it did not end within {TIME_LIMIT:.0f} s"
+
+
+def _measure(run: Run, setting: Setting, end: Connection) -> None:
+    _report(lambda: end.send(run(setting)), end)
+
+
+def _report(run: Callable[[], object], end: Connection) -> None:
+    """In a new process: it ends with the one that made it, which alone heeds Ctrl-C. What is raised is sent there."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run()
+    except BaseException as error:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        with suppress(OSError):
+            end.send(f"{type(error).__name__}: {error}")
+        os._exit(1)
+
+
+def _end(process: ForkProcess) -> None:
+    if process.pid is not None:
+        process.kill()
+        process.join()
+        process.close()
