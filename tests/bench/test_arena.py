@@ -29,7 +29,7 @@ def test_every_contestant_gives_a_figure(name: str, monkeypatch: pytest.MonkeyPa
 
     def test(made: arena.Arena) -> None:
         told: list[tuple[str, int]] = []
-        [result] = measure(made, choose((name,)), "raw", QUICK, lambda *what: told.append(what))
+        [result] = measure(made, choose((name,)), "auto", QUICK, lambda *what: told.append(what))
         assert not result.problem
         assert sum(done for _, done in told) == len(result.figure.work.contestants)
         assert all((result.value(contestant) or 0) > 0 for contestant in result.figure.work.contestants)

@@ -13,10 +13,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 
 from usertcp.bench.figures import Run, Work
-from usertcp.runtime.stack import LinkName
 from usertcp.bench.measure import Sample, Setting
 from usertcp.lab import cable, namespaces
 from usertcp.lab.namespaces import Namespaces
+from usertcp.runtime.stack import LinkName
 
 TIME_LIMIT, GRACE = 60.0, 2.0
 """Seconds after which a run has failed, and that our end has when the peer has failed."""

@@ -128,7 +128,7 @@ FIGURES = (
         "memory-idle",
         "octets",
         HOLD,
-        lambda sample: sample["memory"] + sample.get("kernel memory", 0),
+        lambda sample: sample["memory"] + sample["kernel memory"],
         8192,
         3072,
         absolute=True,

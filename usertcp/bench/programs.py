@@ -253,7 +253,8 @@ async def hold(host: Host, setting: Setting) -> Sample:
     return {
         "connections": len(streams),
         "memory": memory / len(streams),
-        "kernel memory": in_kernel / len(streams) / 2,  # The other half is the peer's.
+        # Half of it is the peer's; all of it, where our end is no socket.
+        "kernel memory": in_kernel / len(streams) / 2 if isinstance(host, Kernel) else 0.0,
         "few": few,
         "many": many,
     }

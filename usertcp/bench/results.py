@@ -8,8 +8,8 @@ from statistics import median
 
 from usertcp.bench.arena import Arena, Failed
 from usertcp.bench.figures import Figure, Work
-from usertcp.runtime.stack import LinkName
 from usertcp.bench.measure import Sample
+from usertcp.runtime.stack import LinkName
 
 
 @dataclass(frozen=True, slots=True)

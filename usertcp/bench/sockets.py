@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import select
 import socket
+import struct
 from collections.abc import Callable
 
 import trio
@@ -29,6 +30,8 @@ from usertcp.bench.tls import NAME, client_context, server_context
 from usertcp.lab import cable
 
 BACKLOG = 4096
+PATIENCE = struct.pack("ll", 5, 0)
+"""Seconds to wait for whoever has maybe enough."""
 EPOLLIN, EPOLLOUT = select.EPOLLIN, select.EPOLLOUT
 
 
@@ -231,10 +234,12 @@ def call_and_hold(setting: Setting) -> None:
 def greeted(sock: socket.socket, address: str, port: int) -> bool:
     """Wait for the connection that is under way, and for the octet."""
     sock.setblocking(True)
+    for direction in socket.SO_SNDTIMEO, socket.SO_RCVTIMEO:
+        sock.setsockopt(socket.SOL_SOCKET, direction, PATIENCE)
     try:
         sock.connect((address, port))
         return bool(sock.recv(1))
-    except ConnectionError:
+    except OSError:
         return False
 
 

@@ -14,7 +14,6 @@ from usertcp.bench import arena, pictures
 from usertcp.bench.figures import Figure
 from usertcp.bench.history import Record, fallen, keep, latest, moves, record
 from usertcp.bench.results import NORMAL, SHORT, Result, measure, runs
-
 from usertcp.runtime.stack import LinkName
 
 WIDTH = 120
@@ -22,7 +21,14 @@ WIDTH = 120
 
 
 def bench(
-    figures: Sequence[Figure], link: LinkName, *, short: bool, json: bool, plot: str | None, compare: bool, history: bool
+    figures: Sequence[Figure],
+    link: LinkName,
+    *,
+    short: bool,
+    json: bool,
+    plot: str | None,
+    compare: bool,
+    history: bool,
 ) -> int:
     """Measure, and show it as asked for. Returns the exit status."""
     if plot:

@@ -63,7 +63,8 @@ def _set_up(namespace: Namespace, end: End, offload: bool) -> None:
         # No link-local address, and so no solicitations from it.
         namespace.sysctl(f"net.ipv6.conf.{end.interface}.addr_gen_mode", 1)
     with namespace.inside(), IPRoute() as ipr:
-        finish_every_packet(end.interface)
+        if not offload:
+            finish_every_packet(end.interface)
         for name in ("lo", end.interface):
             ipr.link("set", index=ipr.link_lookup(ifname=name)[0], state="up")
 
