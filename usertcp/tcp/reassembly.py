@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import deque
 from itertools import islice
 
 MAX_RANGES = 1024
@@ -36,7 +35,7 @@ class ReceiveBuffer:
         """Position of the first octet that nobody has read."""
         self.nxt = start
         """Position after the last in-order octet: RCV.NXT, as far as text goes."""
-        self._pieces: deque[bytes | bytearray | memoryview] = deque()
+        self._pieces: list[bytes | bytearray | memoryview] = []
         """From `unread` to `nxt`."""
         self._beyond = bytearray()
         """From `nxt` on, while there are ranges."""
@@ -108,14 +107,17 @@ class ReceiveBuffer:
     def read(self, max_octets: int) -> bytes:
         """Take up to *max_octets* in-order octets, or a little less, where a large piece ends. b"" when there are
         none."""
-        pieces, taken, n = self._pieces, [], 0
-        while pieces and n + len(pieces[0]) <= max_octets:
-            taken.append(pieces.popleft())
-            n += len(taken[-1])
-        if pieces and not n:
-            first = memoryview(pieces.popleft())
+        taken, n = [], 0
+        for piece in self._pieces:
+            if n + len(piece) > max_octets:
+                break
+            taken.append(piece)
+            n += len(piece)
+        del self._pieces[: len(taken)]
+        if self._pieces and not taken:
+            first = memoryview(self._pieces[0])
             taken.append(first[:max_octets])
-            pieces.appendleft(first[max_octets:])
+            self._pieces[0] = first[max_octets:]
             n = max_octets
         self.unread += n
         return bytes(taken[0]) if len(taken) == 1 else b"".join(taken)

@@ -6,7 +6,6 @@ the times that sending and acknowledging it took. What is SACKed has arrived; sa
 
 from __future__ import annotations
 
-from collections import deque
 from typing import NamedTuple
 
 
@@ -54,9 +53,9 @@ class Deliveries:
     )
 
     def __init__(self) -> None:
-        self._first: deque[Sent] = deque()
-        """Segments that were sent for the first time, in order."""
-        self._again: deque[Sent] = deque()
+        self._first: list[Sent] = []
+        """Segments that were sent for the first time, in order. A list, for an empty deque takes 760 octets."""
+        self._again: list[Sent] = []
         """Those that were sent again, in order of their positions too: see `on_resent`."""
         self.delivered = 0
         """Octets that have arrived, as far as is known ..."""
@@ -98,11 +97,16 @@ class Deliveries:
         them."""
         last = None
         for segments in (self._first, self._again):
-            while segments and segments[0].end <= una:
-                segment = segments.popleft()
-                self.segments += segments is self._first
+            arrived = 0
+            for segment in segments:
+                if segment.end > una:
+                    break
+                arrived += 1
                 if last is None or segment.sent_at >= last.sent_at:
                     last = segment
+            if segments is self._first:
+                self.segments += arrived
+            del segments[:arrived]
         if last is None:
             return None
         self.first_sent_at = last.sent_at

@@ -7,7 +7,6 @@ and on paths that reorder. In octets and ranges, whatever the segments were.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Iterator
 from math import inf
 
@@ -42,7 +41,7 @@ class Transmissions:
     def __init__(self, end: int) -> None:
         self.end = end
         """Right edge of what was sent."""
-        self.queue: deque[Transmission] = deque()
+        self.queue: list[Transmission] = []
         """Those that may still have octets in the network, the oldest first."""
         self._count = 0
         self._lefts: list[int] = []
@@ -75,7 +74,7 @@ class Transmissions:
 
     def wait_for_all(self) -> None:
         """All octets in flight may be in the network, even those of which that had been given up."""
-        self.queue = deque(sorted(set(self._of), key=lambda sent: sent.number))
+        self.queue = sorted(set(self._of), key=lambda sent: sent.number)
 
     def forget(self, una: int) -> None:
         """What lies before *una* is acknowledged."""
@@ -173,11 +172,10 @@ class Rack:
         Transmissions are looked at in the order of time up to the first that is still waited for: so each is found
         lost or delivered once. `deadline` is that one's, and when it has passed, the next one's.
         """
-        found, queue = False, self.sent.queue
+        found, over = False, 0
         wait = self.rtt + self.reo_wnd(impatient)
         self.deadline = inf
-        while queue:
-            sent = queue[0]
+        for sent in self.sent.queue:
             if live := self._in_network(board, sent, una):
                 if sent.number >= self.latest:
                     break
@@ -187,7 +185,8 @@ class Rack:
                 for span in live:
                     board.lost.add(*span)
                 found = True
-            queue.popleft()
+            over += 1
+        del self.sent.queue[:over]
         return found
 
     def on_timeout(self, board: Scoreboard, una: int, now: float) -> None:
