@@ -98,15 +98,18 @@ def test_values_of_another_machine_are_not_compared() -> None:
     assert [(move.name, move.better) for move in moved] == [("bulk", 2.0)]
 
 
-def test_slices_grow_until_they_take_some_time_and_differ_from_each_other() -> None:
-    slices = Slices(1e-9)
+def test_slices_grow_until_they_take_some_time_and_differ_from_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("usertcp.bench.measure.perf_counter", lambda: now)
+    slices = Slices(0.1)
     seen = []
     for shift, text in slices:
         with slices.timed():
-            seen.append(bytes(text))
-            assert 0 <= shift < SHIFTS
-            assert text == TEXT[shift : shift + len(text)]
-    sizes = [len(text) for text in seen]
-    assert sizes == sorted(sizes)
-    assert len(seen[0]) < len(seen[-1]) == slices.sample()["octets"]
+            now += len(text) / 1e8
+        seen.append(bytes(text))
+        assert 0 <= shift < SHIFTS
+        assert text == TEXT[shift : shift + len(text)]
+    assert [len(text) >> 16 for text in seen] == [1, 4, 16, 64, 64, 64, 64]  # 64 take 42 ms: then the clock counts.
+    assert slices.sample()["octets"] == 3 * 64 << 16
+    assert slices.sample()["seconds"] == pytest.approx(3 * 64 * (1 << 16) / 1e8)
     assert len({text[:64] for text in seen}) == len(seen)
