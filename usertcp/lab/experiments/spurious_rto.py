@@ -6,8 +6,9 @@ segment. We sent the first segment again, and then found out. With timestamps th
 it answered the original (Eifel). Without them we sent two new segments in place of old ones, and the acknowledgments
 that followed were of what we had not sent again (F-RTO). Both times the window was given back.
 
-How to read it: three connections. On the first two one segment goes out again after the timeout, and on the third,
-where both means are off, the whole flight does. RFC 3522; RFC 4015; RFC 5682.
+How to read it: three connections. On the first two the first segment goes out again after the timeout, and hardly
+another (the cable may swap some); on the third, where both means are off, the whole flight does. RFC 3522; RFC 4015;
+RFC 5682.
 """
 
 from dataclasses import replace
@@ -33,6 +34,8 @@ HELD = 0.5
 """ ... for so many seconds; those behind it come out behind it ..."""
 GAP = 0.001
 """ ... by so many seconds each."""
+FEW = 5
+"""Segments, of a flight of thirty or more."""
 
 
 class Transfer(NamedTuple):
@@ -57,12 +60,12 @@ async def run(lab: Lab) -> None:
         transfer = await send(lab, port, choice)
         undone = [change.cwnd for change in transfer.windows if change.why == "undone"]
         lab.check(f"{name}: every octet arrived in its place", transfer.intact)
-        lab.check(f"{name}: after the timeout one segment was sent again", len(transfer.again) == 1)
+        lab.check(f"{name}: after the timeout hardly anything was sent again", 1 <= len(transfer.again) <= FEW)
         lab.check(f"{name}: the window is what it was", undone and undone[0] >= 0.9 * transfer.before)
 
     transfer = await send(lab, 90, replace(config, undo=False, frto=False))
     lab.check("without both every octet arrived as well", transfer.intact)
-    lab.check("but more than ten segments were sent again for nothing", len(transfer.again) > 10)
+    lab.check("but more than ten segments were sent again for nothing", len(transfer.again) > 2 * FEW)
     lab.check("and the window began anew from one segment", min(c.cwnd for c in transfer.windows) < 2 * 1460)
 
 
