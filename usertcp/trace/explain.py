@@ -161,12 +161,26 @@ def _segment(row: Row, seg: Segment) -> str:
     if sentence := _congestion(seg, row.accurate_ecn):
         return sentence
     if seg.flags & SYN:
-        return SYN_ACK if seg.flags & ACK else ""
+        return SYN_ACK if seg.flags & ACK else _signature(seg)
     if seg.wnd == 0:
         return "The window is closed: nothing more may be sent for now (3.8.6)."
     if seg.data:
         return DATA
     return "" if seg.flags & FIN else BARE_ACK
+
+
+def _signature(seg: Segment) -> str:
+    """How its sender proves who it is."""
+    if seg.options.signature is None:
+        return ""
+    if seg.options.signature.key_ids is None:
+        return (
+            "md5: a digest of the segment and of a key that both ends have. Without it, nothing counts (RFC 2385, 2.0)."
+        )
+    return (
+        "ao: a MAC of the segment, by a key made for this connection of one that both ends have. Without it, nothing "
+        "counts. The numbers are those of that key and of the one to answer with (RFC 5925, 2.2)."
+    )
 
 
 def _congestion(seg: Segment, accurate: bool) -> str:
