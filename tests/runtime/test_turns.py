@@ -100,7 +100,12 @@ async def test_without_an_answer_the_request_is_acknowledged_all_the_same(
 
 async def test_tasks_that_never_rest_hold_nothing_up() -> None:
     flushes: list[bool] = []
-    turns = Turns(lambda: flushes.append(True))
+
+    def flush() -> bool:
+        flushes.append(True)
+        return False
+
+    turns = Turns(flush)
     trio.lowlevel.add_instrument(turns)
     turns.expect()
     for _ in range(PASSES):
@@ -111,7 +116,12 @@ async def test_tasks_that_never_rest_hold_nothing_up() -> None:
 
 async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_is_done() -> None:
     woken = trio.Event()
-    turns = Turns(woken.set)
+
+    def flush() -> bool:
+        woken.set()
+        return False
+
+    turns = Turns(flush)
     trio.lowlevel.add_instrument(turns)
     turns.expect()
     with trio.fail_after(1):

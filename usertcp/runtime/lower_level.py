@@ -137,13 +137,15 @@ class LowerLevel:
             self.endpoint.tell()
             self._turns.expect()
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
         """The application has had its turn."""
+        before = self._wait.deadline
         try:
             self._transmit(trio.current_time())
         except SetupError as error:
             self.failure = error
             self._wait.cancel()
+        return self._wait.deadline < before
 
     def counters(self) -> dict[str, int]:
         """What arrived and what became of it, in the link, here and in the core: name to count."""

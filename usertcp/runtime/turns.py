@@ -18,7 +18,8 @@ checkpoint of its own, and one is for a task in between."""
 class Turns(trio.abc.Instrument):
     """Calls *flush* once after each `expect`: when no task can run, or after some passes of Trio's loop."""
 
-    def __init__(self, flush: Callable[[], None]) -> None:
+    def __init__(self, flush: Callable[[], bool]) -> None:
+        """*flush* sends everything, and says whether a timer has been moved to an earlier time by it."""
         self._flush = flush
         self._expected = False
         self._passes = 0
@@ -39,8 +40,9 @@ class Turns(trio.abc.Instrument):
             self._passes += 1
             if timeout > 0 or self._passes >= PASSES:
                 self._expected = False
-                self._flush()
-                if timeout > 0:  # How long to sleep was settled before: there may be tasks and timers now.
+                sooner = self._flush()
+                # How long to sleep was settled before: there may be tasks and timers now.
+                if timeout > 0 and (sooner or trio.lowlevel.current_statistics().tasks_runnable):
                     self._token.run_sync_soon(_nothing, idempotent=True)
 
 
