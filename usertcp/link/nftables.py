@@ -73,6 +73,7 @@ class OwnedTable:
 
     def __init__(self, prefix: str = "usertcp") -> None:
         self.name = f"{prefix}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._forms: dict[tuple[int, str, int], bytes] = {}
         self._netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_NETFILTER)
         try:
             self._create(nf.NFT_MSG_NEWTABLE, nf.nft_table_msg, NAME=self.name, FLAGS=OWNER)
@@ -101,27 +102,31 @@ class OwnedTable:
 
     def add_element(self, name: str, key: bytes) -> None:
         """Put a key into a set."""
-        self._create(nf.NFT_MSG_NEWSETELEM, nf.nft_set_elem_list_msg, **self._element(name, key))
+        self._send(self._element(nf.NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_APPEND, name, key))
 
     def remove_element(self, name: str, key: bytes) -> None:
         """Take a key out of a set."""
-        self._do(nf.NFT_MSG_DELSETELEM, nf.nft_set_elem_list_msg, 0, **self._element(name, key))
+        self._send(self._element(nf.NFT_MSG_DELSETELEM, 0, name, key))
 
-    def _element(self, name: str, key: bytes) -> dict[str, Any]:
-        element = {"attrs": [("NFTA_SET_ELEM_KEY", {"attrs": [("NFTA_DATA_VALUE", key)]})]}
-        return {"TABLE": self.name, "SET": name, "ELEMENTS": [element]}
+    def _element(self, command: int, flags: int, name: str, key: bytes) -> bytes:
+        """A message about one key. Every connection needs two, and pyroute2 takes its time: so each is written once,
+        with a blank for the key."""
+        kind, blank = (command, name, len(key)), b"\xff" * len(key)
+        if kind not in self._forms:
+            element = {"attrs": [("NFTA_SET_ELEM_KEY", {"attrs": [("NFTA_DATA_VALUE", blank)]})]}
+            attributes = {"TABLE": self.name, "SET": name, "ELEMENTS": [element]}
+            self._forms[kind] = change(command, nf.nft_set_elem_list_msg, flags, attributes)
+        return self._forms[kind].replace(blank, key)
 
     def _create(self, command: int, message: type, **attributes: Any) -> None:
-        self._do(command, message, NLM_F_CREATE | NLM_F_APPEND, **attributes)
+        self._send(change(command, message, NLM_F_CREATE | NLM_F_APPEND, attributes))
 
-    def _do(self, command: int, message: type, flags: int, **attributes: Any) -> None:
+    def _send(self, message: bytes) -> None:
         """Send one command as a transaction, and read the answer, which is there when `send` returns.
 
         pyroute2 writes the messages; its own NFTables would wait for ever where we lack CAP_NET_ADMIN.
         """
-        change = encode(message, nf.NFNL_SUBSYS_NFTABLES << 8 | command, flags | NLM_F_ACK, attributes)
-        batch = [encode(nfgen_msg, kind, 0, {}) for kind in (NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END)]
-        self._netlink.sendto(batch[0] + change + batch[1], (0, 0))
+        self._netlink.sendto(message, (0, 0))
         with suppress(BlockingIOError):
             while answer := self._netlink.recv(1 << 16):
                 (error,) = struct.unpack_from("i", answer, NLMSG_HEADER)
@@ -131,6 +136,12 @@ class OwnedTable:
     def close(self) -> None:
         """Delete the table with all it holds. Idempotent."""
         self._netlink.close()
+
+
+def change(command: int, message: type, flags: int, attributes: dict[str, Any]) -> bytes:
+    """A transaction of one command."""
+    begin, end = (encode(nfgen_msg, kind, 0, {}) for kind in (NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END))
+    return begin + encode(message, nf.NFNL_SUBSYS_NFTABLES << 8 | command, flags | NLM_F_ACK, attributes) + end
 
 
 def encode(message: type, kind: int, flags: int, attributes: dict[str, Any]) -> bytes:
