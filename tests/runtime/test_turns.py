@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 import trio
 
 from usertcp.link import Buffer, Link
 from usertcp.link.memory import MemoryLink, memory_links
+from usertcp.runtime.lower_level import superseded
 from usertcp.runtime.stack import Stack, open_stack
 from usertcp.runtime.turns import PASSES, Turns
 from usertcp.tcp.config import Config
-from usertcp.tcp.segment import ACK
+from usertcp.tcp.options import Options
+from usertcp.tcp.segment import ACK, CE, ECE, FIN, Flow, Segment
 from usertcp.wire.fast import FastCodec
 
 
@@ -131,9 +134,6 @@ async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_i
 
 def test_the_codec_leaves_the_sum_of_the_pseudo_header() -> None:
     """What `send_unfinished` gets is what `Codec.encode` makes, but for the checksum."""
-    from usertcp.tcp.options import Options
-    from usertcp.tcp.segment import Flow, Segment
-
     for flow in Flow("192.0.2.1", 1, "192.0.2.2", 2), Flow("2001:db8::1", 1, "2001:db8::2", 2):
         seg = Segment(1, 2, ACK, 3, Options(timestamps=(4, 5)), b"text" * 9)
         whole = FastCodec().encode(flow, seg)
@@ -143,3 +143,31 @@ def test_the_codec_leaves_the_sum_of_the_pseudo_header() -> None:
         assert part[at + 2 :] + bytes(seg.data) == whole[at + 2 :]
         decoded = FastCodec().decode(part + bytes(seg.data), unfinished_checksum=True)
         assert decoded == (flow.reversed, seg)
+
+
+FLOW = Flow("192.0.2.1", 61000, "192.0.2.2", 80)
+STAMPS = Options(timestamps=(1, 2))
+FIRST = Segment(7, 2**32 - 100, ACK, 500, STAMPS)
+
+
+def test_of_acknowledgments_that_come_together_the_last_counts() -> None:
+    later = replace(FIRST, ack=1000, wnd=400, options=Options(timestamps=(3, 4)))
+    assert superseded((FLOW, FIRST), (FLOW, later))
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        FIRST,  # a duplicate counts
+        replace(FIRST, ack=2**32 - 200),
+        replace(FIRST, ack=5, options=replace(STAMPS, sack=((20, 30),))),
+        replace(FIRST, ack=5, flags=ACK | FIN),
+        replace(FIRST, ack=5, flags=ACK | ECE),
+        replace(FIRST, ack=5, data=b"text"),
+        replace(FIRST, ack=5, seq=8),
+        replace(FIRST, ack=5, traffic_class=CE),
+    ],
+)
+def test_but_not_if_one_of_them_says_more(later: Segment) -> None:
+    assert not superseded((FLOW, FIRST), (FLOW, later))
+    assert not superseded((FLOW, FIRST), (FLOW._replace(local_port=61001), replace(FIRST, ack=5)))

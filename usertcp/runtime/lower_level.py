@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NoReturn
 
 import trio
@@ -19,13 +20,18 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.events import PacketDiscarded, PacketIn, PacketOut, PathEvent, Tracer
+from usertcp.tcp.options import Options
 from usertcp.tcp.path_mtu import HEADERS, HEADERS_V6
-from usertcp.tcp.segment import Flow, Segment
+from usertcp.tcp.segment import ACK, ECN_BITS, Flow, Segment
+from usertcp.tcp.sequence import wrap
 from usertcp.wire import Codec, IcmpError, ports
 from usertcp.wire.fast import FastCodec
 
 LARGEST_PACKET = 65535
 """What the total length of an IPv4 packet can say, whatever the MTU."""
+
+Content = tuple[Flow, Segment] | IcmpError
+"""What arrives."""
 
 
 class LowerLevel:
@@ -128,8 +134,14 @@ class LowerLevel:
 
     def _take(self, packets: Sequence[Buffer]) -> None:
         now = trio.current_time()
-        for packet in packets:
-            self._arrives(packet, now)
+        if self._turns is None or self._tracer is not None:
+            for packet in packets:
+                self._hand_over(self._content(packet, now), now)
+        else:
+            contents = [self._content(packet, now) for packet in packets]
+            for content, following in zip_longest(contents, contents[1:]):
+                if following is None or content is None or not superseded(content, following):
+                    self._hand_over(content, now)
         # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
         if self._turns is None:
             self._transmit(now)
@@ -154,11 +166,12 @@ class LowerLevel:
             counters.update(more)
         return dict(counters)
 
-    def _arrives(self, packet: Buffer, now: float) -> None:
+    def _content(self, packet: Buffer, now: float) -> Content | None:
+        """What a packet brings, if that is for us and complete."""
         look = ports(packet)
         if look is None or (look.destination and not self._speaks_for_port(look.destination)):
             self._counters["not_ours"] += 1
-            return
+            return None
         try:
             whole = self._reassembler.add(packet, now)
             content = self._codec.decode(whole, unfinished_checksum=self.link.unfinished_checksums) if whole else None
@@ -166,18 +179,21 @@ class LowerLevel:
             self._counters["checksum" if "checksum" in str(error) else "malformed"] += 1
             if self._tracer is not None:
                 self._tracer(PacketDiscarded(now, bytes(packet), str(error)))
-            return
+            return None
         if whole is not None and not self._is_ours(content):
             self._counters["not_ours"] += 1
-            return
+            return None
         if self._tracer is not None:
             self._tracer(PacketIn(now, bytes(packet)))
+        return content
+
+    def _hand_over(self, content: Content | None, now: float) -> None:
         if isinstance(content, IcmpError):
             self.endpoint.icmp_arrives(content, now)
         elif content is not None:
             self.endpoint.segment_arrives(*content, now)
 
-    def _is_ours(self, content: tuple[Flow, Segment] | IcmpError | None) -> bool:
+    def _is_ours(self, content: Content | None) -> bool:
         if content is None:
             return False
         flow = content.flow if isinstance(content, IcmpError) else content[0]
@@ -202,3 +218,16 @@ class LowerLevel:
     def _trace_deed(self, packet: bytes, direction: Direction, deed: Deed, detail: str) -> None:
         if self._tracer is not None:
             self._tracer(PathEvent(trio.current_time(), packet, direction, deed, detail))
+
+
+def superseded(content: Content, following: Content) -> bool:
+    """Of two that came one right after the other, does the second say all that the first does? So does a later ACK, if
+    neither says anything but SEG.ACK, the window and a timestamp."""
+    if isinstance(content, IcmpError) or isinstance(following, IcmpError):
+        return False
+    (flow, seg), (its_flow, later) = content, following
+    bare = seg.flags == later.flags == ACK and not seg.data and not later.data and seg.seq == later.seq
+    bare = bare and not (seg.traffic_class | later.traffic_class) & ECN_BITS
+    if not bare or flow != its_flow or not 0 < wrap(later.ack - seg.ack) < 1 << 31:
+        return False
+    return all(each.options == Options(timestamps=each.options.timestamps) for each in (seg, later))
