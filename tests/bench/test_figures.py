@@ -64,12 +64,18 @@ def test_what_failed_has_no_value() -> None:
     assert (record["value"], record["ratio"], record["reached"], record["problem"]) == (None, None, None, "it broke")
 
 
-def record(day: str, machine: str = "m", **figures: tuple[float | None, float]) -> Record:
+def record(day: str, machine: str = "m", spread: float = 0, **figures: tuple[float | None, float]) -> Record:
     return {
         "date": day,
         "machine": machine,
         "figures": [
-            {"name": name, "ratio": ratio, "value": value, "better": "less" if name == "memory" else "more"}
+            {
+                "name": name,
+                "ratio": ratio,
+                "spread": None if ratio is None else [ratio - spread, ratio + spread],
+                "value": value,
+                "better": "less" if name == "memory" else "more",
+            }
             for name, (ratio, value) in figures.items()
         ],
     }
@@ -89,6 +95,12 @@ def test_what_moved_and_what_has_fallen_by_half() -> None:
     moved = {move.name: move for move in moves(before, now)}
     assert [move.name for move in fallen(list(moved.values()))] == ["bulk", "memory"]
     assert moved["scapy"].better == pytest.approx(0.1)  # It is told, but it may be the machine.
+
+
+def test_one_good_round_shows_that_nothing_has_fallen() -> None:
+    [move] = moves(record("1", bulk=(1.0, 10)), record("2", spread=0.2, bulk=(0.4, 9)))
+    assert move.better == pytest.approx(0.4)
+    assert fallen([move]) == []
 
 
 def test_values_of_another_machine_are_not_compared() -> None:

@@ -66,6 +66,8 @@ class Move(NamedTuple):
     now: float
     better: float
     """So many times as good: below 1 it has become worse."""
+    at_best: float
+    """The same in the best round of the run: what a busy machine does to the others is not our doing."""
     ratio: bool
     """It is the ratio to the kernel that is compared, or else the value."""
 
@@ -80,12 +82,14 @@ def moves(before: Record, now: Record) -> Iterator[Move]:
         if not ratio and before["machine"] != now["machine"]:
             continue
         if old.get(key) and figure[key]:
-            better = figure[key] / old[key]
-            yield Move(
-                figure["name"], old[key], figure[key], better if figure["better"] == "more" else 1 / better, ratio
+            more = figure["better"] == "more"
+            rounds = [figure[key], *(figure["spread"] or ())] if ratio else [figure[key]]
+            better, at_best = (
+                now / old[key] if more else old[key] / now for now in (figure[key], (max if more else min)(rounds))
             )
+            yield Move(figure["name"], old[key], figure[key], better, at_best, ratio)
 
 
 def fallen(moved: Sequence[Move]) -> list[Move]:
-    """Those of which half is gone, and that are not this machine's but ours: ratios."""
-    return [move for move in moved if move.ratio and move.better < HALF]
+    """Those of which half is gone in every round, and that are not this machine's but ours: ratios."""
+    return [move for move in moved if move.ratio and move.at_best < HALF]
