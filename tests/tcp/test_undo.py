@@ -12,7 +12,7 @@ from tests.tcp.pairs import spans
 from tests.tcp.sacks import WIDE
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
-from usertcp.tcp.segment import ACK, SYN
+from usertcp.tcp.segment import ACK, ECE, SYN
 from usertcp.tcp.sequence import unwrap, wrap
 from usertcp.tcp.status import Status
 
@@ -25,11 +25,13 @@ class Sender:
     """Ten full segments were sent."""
 
     def __init__(self, iss: int, irs: int, config: Config = CONFIG, *, sack: bool = True, stamps: bool = True) -> None:
-        bench = builders.syn_sent(iss, irs, replace(config, initial_window=10 * MSS))
+        bench = builders.closed(iss, irs, replace(config, initial_window=10 * MSS))
+        bench.open()
         bench.advance(RTT)
         stamp = (7, self.stamp(bench)) if stamps else None
         options = Options(mss=MSS, sack_permitted=sack, timestamps=stamp)
-        bench.arrives(SYN | ACK, 0, 1, options=options, wnd=WIDE)
+        marks = ECE if config.ecn == "on" else 0
+        bench.arrives(SYN | ACK | marks, 0, 1, options=options, wnd=WIDE)
         bench.take()
         self.bench, self.stamps = bench, stamps
         self.full = bench.tcp.status(bench.now).snd_mss
@@ -42,12 +44,14 @@ class Sender:
         """TSval of what is sent now."""
         return int(bench.now * 1000)
 
-    def answer(self, ack: int, *blocks: tuple[int, int], echo: int | None = None) -> list[tuple[int, int]]:
+    def answer(
+        self, ack: int, *blocks: tuple[int, int], echo: int | None = None, flags: int = ACK
+    ) -> list[tuple[int, int]]:
         """The peer has everything before *ack* and these blocks, in numbers of segments, and echoes this TSval."""
         bench = self.bench
         sack = tuple((wrap(bench.iss + self.at(a)), wrap(bench.iss + self.at(b))) for a, b in blocks)
         stamp = (8, self.stamp(bench) if echo is None else echo) if self.stamps else None
-        bench.arrives(ACK, 1, self.at(ack), wnd=WIDE, options=Options(timestamps=stamp, sack=sack))
+        bench.arrives(flags, 1, self.at(ack), wnd=WIDE, options=Options(timestamps=stamp, sack=sack))
         return spans(bench)
 
     def at(self, segment: int) -> int:
@@ -80,6 +84,16 @@ def test_after_a_spurious_timeout_the_window_is_restored_and_new_text_follows(is
     assert status.ssthresh >= 10 * sender.full
     assert status.cwnd >= 10 * sender.full
     assert out
+    assert all(left >= sender.at(10) for left, _ in out)
+
+
+@pytest.mark.rfc("4015", "3.1", "step 9")
+def test_not_if_the_peer_tells_of_congestion_in_the_same_breath(iss: int, irs: int) -> None:
+    sender = Sender(iss, irs, replace(CONFIG, ecn="on"))
+    timed_out(sender)
+    out = sender.answer(2, echo=sender.originals, flags=ACK | ECE)
+    assert sender.undone() == 1
+    assert sender.status().cwnd < 3 * MSS
     assert all(left >= sender.at(10) for left, _ in out)
 
 

@@ -7,7 +7,7 @@ was then reduced for nothing, and what would still be sent again would be so for
 
 from __future__ import annotations
 
-from usertcp.tcp import timestamps
+from usertcp.tcp import ecn, timestamps
 from usertcp.tcp.recovery import News
 from usertcp.tcp.recovery.frto import ForwardRecovery
 from usertcp.tcp.recovery.reduction import Reduction
@@ -44,7 +44,7 @@ def check(tcb: Tcb, seg: Segment, news: News, before: int, now: float) -> None:
     if reduction is None or not reduction.end:
         return
     if eifel(tcb, reduction, seg, news) or every_copy_was_one_too_many(reduction, news):
-        take_back(tcb, reduction, tcb.snd.una - before, now)
+        take_back(tcb, seg, reduction, tcb.snd.una - before, now)
     elif tcb.snd.una > reduction.end:
         tcb.reduction = None
     if news.dsack is not None:
@@ -94,7 +94,7 @@ def judge_timeout(tcb: Tcb, seg: Segment, news: News, before: int, now: float) -
     second = frto.advanced
     spurious = frto.on_ack(una, highest, una + tcb.recovery.sacked_octets, duplicate=news.duplicate)
     if spurious:
-        take_back(tcb, tcb.reduction, una - before, now)
+        take_back(tcb, seg, tcb.reduction, una - before, now)
     elif spurious is not None:
         tcb.frto = None
         if second and tcb.congestion.cwnd < 3 * tcb.smss:  # two round trips of slow start would have made it that
@@ -102,11 +102,12 @@ def judge_timeout(tcb: Tcb, seg: Segment, news: News, before: int, now: float) -
             tcb.congestion_changed("ack", now)
 
 
-def take_back(tcb: Tcb, reduction: Reduction | None, acked: int, now: float) -> None:
-    """Nothing more is sent again, and the congestion window is restored, if it may be."""
+def take_back(tcb: Tcb, seg: Segment, reduction: Reduction | None, acked: int, now: float) -> None:
+    """Nothing more is sent again, and the congestion window is restored, if it may be: not if *seg* tells of marks, for
+    then there was congestion (RFC 4015, 3.1, step 9)."""
     tcb.counters["losses that were none"] += 1
     tcb.reduction = tcb.frto = None
-    if reduction is not None:
+    if reduction is not None and not (tcb.ecn.enabled and ecn.says_congested(tcb, seg)):
         restore(tcb, reduction, acked)
     tcb.recovery.on_spurious(tcb.snd.una)
     tcb.congestion_changed("undone", now)
