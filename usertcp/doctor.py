@@ -28,6 +28,7 @@ from usertcp.link import routes
 from usertcp.link.interfaces import with_interface
 from usertcp.link.reservation import Reservations
 from usertcp.link.rst_guard import ACTIVE_PORTS, MARK, IptablesGuard, NftablesGuard, kernel_resets, open_guard
+from usertcp.runtime.stack import named_link
 
 SYSCTL = Path("/proc/sys")
 RULE_LISTINGS = (["iptables-save"], ["ip6tables-save"], ["nft", "--stateless", "list", "ruleset"])
@@ -71,7 +72,7 @@ class Finding:
 def examine(host: str, port: int) -> list[Finding]:
     """Everything that bears upon a handshake with *port* of *host*. May take some seconds: names are looked up."""
     findings = list(destination(host, port))
-    for check in (raw_sockets, suppression, source_ports, connection_tracking, ipv6, lab):
+    for check in (raw_sockets, fastest_link, suppression, source_ports, connection_tracking, ipv6, lab):
         findings.append(check())
     return findings
 
@@ -122,6 +123,18 @@ def raw_sockets() -> Finding:
         who = "root, but without the capability NET_RAW" if os.geteuid() == 0 else "an ordinary user without NET_RAW"
         return Finding("raw sockets", Verdict.FAIL, who, capabilities_remedy())
     return Finding("raw sockets", Verdict.OK, "allowed" + (", in a container" if in_container() else ""))
+
+
+def fastest_link() -> Finding:
+    """What `open_stack("auto")` takes here."""
+    try:
+        link = named_link("auto")
+    except SetupError:
+        return Finding("auto link", Verdict.WARN, "none: raw sockets are not for us")
+    link.close()
+    if link.offloads:
+        return Finding("auto link", Verdict.OK, "packet sockets, which leave checksums and cutting to the kernel")
+    return Finding("auto link", Verdict.OK, "raw sockets: packet sockets with virtio-net headers are not to be had")
 
 
 def capabilities_remedy() -> str:

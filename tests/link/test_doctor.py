@@ -59,6 +59,12 @@ def test_an_unknown_name_fails_and_the_rest_is_examined() -> None:
     assert finding("raw sockets", "no-such-host.invalid").verdict is Verdict.OK
 
 
+def test_the_fastest_link_is_named(without_capability: Without) -> None:
+    assert "packet sockets" in finding("auto link").found
+    with without_capability(CAP_NET_RAW):
+        assert finding("auto link").verdict is Verdict.WARN
+
+
 def test_without_net_raw_the_remedy_is_a_capability(without_capability: Without) -> None:
     with without_capability(CAP_NET_RAW):
         raw = finding("raw sockets")
