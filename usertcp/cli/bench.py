@@ -12,7 +12,7 @@ LINKS = ("auto", "packet", "raw")
 @click.command("bench")
 @click.argument("figures", nargs=-1, metavar="[FIGURE]...")
 @click.option("--link", type=click.Choice(LINKS), default=LINKS[0], show_default=True, help="What usertcp runs over.")
-@click.option("--short", is_flag=True, help="Fewer and shorter rounds: some two minutes become half of one.")
+@click.option("--short", is_flag=True, help="Fewer and shorter rounds: some three minutes become one.")
 @click.option("--json", is_flag=True, help="One JSON object instead of the table.")
 @click.option(
     "--plot", metavar="FILE", help="Also draw it, with what an octet costs by the size of a write. [.png .svg]"
