@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,24 +48,3 @@ def test_a_picture(tmp_path: Path) -> None:
 
 def test_an_unknown_figure_is_status_2() -> None:
     bench("speed", status=2)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_however_it_ends_no_process_stays_behind(number: int) -> None:
-    terminal, progress = os.openpty()
-    with subprocess.Popen([*BENCH, "bulk-send"], stdout=subprocess.PIPE, stderr=progress) as process:
-        seen = b""
-        while b"kernel, round" not in seen:
-            seen += os.read(terminal, 1000)
-        children: list[str] = []
-        while len(children) < 2:  # None between two runs.
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        fds = [os.pidfd_open(int(child)) for child in children]
-        process.send_signal(number)
-        process.wait(10)
-        for fd in fds:
-            assert select.select([fd], [], [], 5)[0]
-            os.close(fd)
-    os.close(terminal)
-    os.close(progress)
-    assert process.returncode == -number
