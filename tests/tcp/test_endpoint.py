@@ -448,6 +448,22 @@ def test_one_deadline_is_the_earliest_of_all() -> None:
     assert endpoint.deadline == 1.4
 
 
+def test_the_deadline_is_exact_for_who_asks_for_that() -> None:
+    endpoint = host()
+    conn, syn = opened(endpoint)
+    other, _ = opened(endpoint, FLOW._replace(remote_port=81))
+    delivered(endpoint, Segment(5, wrap(syn.seq + 1), SYN | ACK, 5000), FLOW, now=0.1)
+    other.abort(0.2)
+    endpoint.touch(other)
+    endpoint.output(0.2)
+    assert endpoint.deadline == 1.0  # as of the SYNs, both of which are settled
+    assert endpoint.exact_deadline == endpoint.deadline == float("inf")
+    conn.send(b"text", 0.3)
+    endpoint.touch(conn)
+    endpoint.output(0.3)
+    assert endpoint.exact_deadline == conn.deadline
+
+
 def test_superfluous_calls_do_nothing() -> None:
     endpoint = host()
     opened(endpoint)

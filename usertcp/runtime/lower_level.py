@@ -30,6 +30,10 @@ from usertcp.wire.fast import FastCodec
 LARGEST_PACKET = 65535
 """What the total length of an IPv4 packet can say, whatever the MTU."""
 
+SOON = 0.005
+"""Seconds before an alarm in which it is worth while to find out whether it is still needed: most timers are put off or
+stopped before they expire, and a wake-up for nothing costs as much as one for a segment."""
+
 Content = tuple[Flow, Segment] | IcmpError
 """What arrives."""
 
@@ -86,8 +90,10 @@ class LowerLevel:
                     if self._tracer is not None:
                         self._tracer(PacketOut(now, packet))
                     self.link.send(packet)
-        deadline = self.endpoint.deadline
-        if deadline < self._wait.deadline:
+        alarm = self._wait.deadline
+        if alarm < now + SOON:
+            self._wait.deadline = self.endpoint.exact_deadline
+        elif (deadline := self.endpoint.deadline) < alarm:
             self._wait.deadline = deadline
         self.changes.changed()
 
@@ -124,7 +130,7 @@ class LowerLevel:
 
     async def _run(self) -> NoReturn:
         while True:
-            with trio.CancelScope(deadline=self.endpoint.deadline) as self._wait:
+            with trio.CancelScope(deadline=self.endpoint.exact_deadline) as self._wait:
                 await self.link.deliver(self._take)
             if self.failure is not None:
                 raise self.failure
