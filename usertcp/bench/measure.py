@@ -18,8 +18,9 @@ Sample = dict[str, float]
 """What one run of a work gave, by name: octets, seconds ... as the work says."""
 
 FIRST_SLICE, LARGEST_SLICE = 1 << 16, 1 << 24
-LONG_ENOUGH = 0.02
-"""Seconds that a slice takes, or else the next one is larger."""
+LONG_ENOUGH, LOOKS = 0.02, 2
+"""Seconds that a slice takes, or else the next one is larger; it is, unless so many in a row have taken as long: one
+alone may have been held up."""
 SHIFTS = 65521
 TEXT = memoryview(Random(1).randbytes(LARGEST_SLICE + SHIFTS))
 """What bulk transfers consist of: each slice begins at another octet of it."""
@@ -75,7 +76,8 @@ class Slices:
         self.cpu = 0.0
         self._size = FIRST_SLICE
         self._number = 0
-        self._counts = False
+        self._long = 0
+        """How many in a row have been long enough."""
 
     def __iter__(self) -> Iterator[tuple[int, memoryview]]:
         """Where in TEXT the next slice begins, and the slice."""
@@ -90,14 +92,15 @@ class Slices:
         began, cpu = perf_counter(), process_time()
         yield
         seconds, cpu = perf_counter() - began, process_time() - cpu
-        if self._counts:
+        if self._long == LOOKS:
             self.octets += self._size
             self.timed_seconds += seconds
             self.cpu += cpu
         elif seconds < LONG_ENOUGH and self._size < LARGEST_SLICE:
             self._size *= 4
+            self._long = 0
         else:
-            self._counts = True
+            self._long += 1
 
     def sample(self) -> Sample:
         return {"octets": self.octets, "seconds": self.timed_seconds, "cpu": self.cpu}
