@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from random import Random
 
 import pytest
 import trio
 
 from usertcp.link import Buffer, Link
 from usertcp.link.memory import MemoryLink, memory_links
-from usertcp.runtime.lower_level import superseded
 from usertcp.runtime.stack import Stack, open_stack
 from usertcp.runtime.turns import PASSES, Turns
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
-from usertcp.tcp.segment import ACK, CE, ECE, FIN, Flow, Segment
+from usertcp.tcp.segment import ACK, FIN, PSH, Flow, Segment
+from usertcp.tcp.sequence import wrap
 from usertcp.wire.fast import FastCodec
 
 
@@ -33,7 +34,7 @@ class Offloading(Link):
     def send(self, packet: bytes) -> None:
         self.inner.send(packet)
 
-    def send_unfinished(self, headers: bytes, text: Buffer, segment_size: int) -> bool:
+    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
         self.sent.append((headers[33], len(text)))
         if segment_size:
             return False
@@ -145,29 +146,23 @@ def test_the_codec_leaves_the_sum_of_the_pseudo_header() -> None:
         assert decoded == (flow.reversed, seg)
 
 
-FLOW = Flow("192.0.2.1", 61000, "192.0.2.2", 80)
-STAMPS = Options(timestamps=(1, 2))
-FIRST = Segment(7, 2**32 - 100, ACK, 500, STAMPS)
-
-
-def test_of_acknowledgments_that_come_together_the_last_counts() -> None:
-    later = replace(FIRST, ack=1000, wnd=400, options=Options(timestamps=(3, 4)))
-    assert superseded((FLOW, FIRST), (FLOW, later))
-
-
-@pytest.mark.parametrize(
-    "later",
-    [
-        FIRST,  # a duplicate counts
-        replace(FIRST, ack=2**32 - 200),
-        replace(FIRST, ack=5, options=replace(STAMPS, sack=((20, 30),))),
-        replace(FIRST, ack=5, flags=ACK | FIN),
-        replace(FIRST, ack=5, flags=ACK | ECE),
-        replace(FIRST, ack=5, data=b"text"),
-        replace(FIRST, ack=5, seq=8),
-        replace(FIRST, ack=5, traffic_class=CE),
-    ],
-)
-def test_but_not_if_one_of_them_says_more(later: Segment) -> None:
-    assert not superseded((FLOW, FIRST), (FLOW, later))
-    assert not superseded((FLOW, FIRST), (FLOW._replace(local_port=61001), replace(FIRST, ack=5)))
+@pytest.mark.parametrize("flow", [Flow("192.0.2.1", 1, "192.0.2.2", 2), Flow("2001:db8::1", 1, "2001:db8::2", 2)])
+@pytest.mark.parametrize("size", [0, 999, 1000, 65_000, 65_001, 130_000, 200_500])
+def test_a_long_super_segment_leaves_in_several_packets(flow: Flow, size: int) -> None:
+    text = Random(size).randbytes(size)
+    seg = Segment(2**32 - 70_000, 2, ACK | PSH | FIN, 3, Options(timestamps=(4, 5)), memoryview(text), mss=1000)
+    packets = [
+        (left, bytes(headers) + bytes(part))
+        for left, headers, part in FastCodec().unfinished(flow, replace(seg, mss=1000 if size > 1000 else 0))
+    ]
+    assert all(len(packet) <= 65_535 for _, packet in packets)
+    parts = []
+    for _, packet in packets:
+        content = FastCodec().decode(packet, unfinished_checksum=True)
+        assert isinstance(content, tuple)
+        assert content[0] == flow.reversed
+        parts.append(content[1])
+    assert b"".join(bytes(part.data) for part in parts) == text
+    assert [part.seq for part in parts] == [wrap(seg.seq + left) for left, _ in packets]
+    assert [part.flags for part in parts] == [ACK] * (len(parts) - 1) + [ACK | PSH | FIN]
+    assert all(len(part.data) % 1000 == 0 for part in parts[:-1])

@@ -39,11 +39,33 @@ def test_as_much_as_the_windows_allow_goes_out_in_one(iss: int, irs: int) -> Non
     assert texts(bench) == [(1, 40_000, MSS), (40_001, 500, 0)]
 
 
-def test_never_more_than_fits_into_an_ip_packet(iss: int, irs: int) -> None:
+def test_never_more_than_fits_into_an_ip_packet_while_nothing_is_known_of_the_path(iss: int, irs: int) -> None:
     bench = offloading(iss, irs)
     bench.tcp.tcb.snd.wnd = 1 << 20
+    bench.tcp.tcb.rtt.srtt = None
     bench.send(bytes(100_000))
     assert texts(bench)[0] == (1, SEGMENTS * MSS, MSS)
+
+
+@pytest.mark.parametrize(("srtt", "segments"), [(0.0005, 1048), (0.002, 500), (0.1, SEGMENTS)])
+def test_then_what_is_sent_in_a_millisecond(iss: int, irs: int, srtt: float, segments: int) -> None:
+    bench = offloading(iss, irs, replace(WIDE, initial_window=500 * MSS, send_buffer=2 << 20, auto_tuning=False))
+    tcb = bench.tcp.tcb
+    tcb.snd.wnd = 2 << 20
+    tcb.rtt.srtt = srtt
+    tcb.congestion.cwnd = 3000 * MSS if srtt < 0.001 else 500 * MSS
+    bench.send(bytes(2 << 20))
+    assert texts(bench)[0] == (1, segments * MSS, MSS)
+
+
+def test_nothing_is_copied_where_a_large_piece_ends(iss: int, irs: int) -> None:
+    """It ends the super-segment, but for what is too short for a segment, which is joined with what follows."""
+    bench = offloading(iss, irs, replace(WIDE, initial_window=500 * MSS))
+    tcb = bench.tcp.tcb
+    tcb.snd.wnd, tcb.rtt.srtt = 1 << 20, 0.0001
+    bench.tcp.send(bytes(100_500), bench.now)
+    bench.send(bytes(100_000))
+    assert texts(bench) == [(1, 100_000, MSS), (100_001, 65_000, MSS), (165_001, 35_000, MSS), (200_001, 500, 0)]
 
 
 def test_the_congestion_window_is_kept(iss: int, irs: int) -> None:

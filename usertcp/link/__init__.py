@@ -74,12 +74,12 @@ class Link(ABC):
         while True:
             take(await self.receive())
 
-    def send_unfinished(self, headers: bytes, text: Buffer, segment_size: int) -> bool:
+    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
         """`send` for a packet in two parts whose checksum is left to the link: as yet it covers the pseudo-header only.
 
         Args:
-          headers: of IP and of TCP, of a packet of 65,535 octets at most.
-          text: octets that must not change until the call returns.
+          headers: of IP and of TCP, of a packet of 65,535 octets at most. Good until the call returns, as is
+          text: octets.
           segment_size: if *text* is longer, the link cuts it into segments of so many octets, with one header each; 0:
             it is one segment.
 

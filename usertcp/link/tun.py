@@ -66,7 +66,7 @@ class TunLink(Link):
     def send(self, packet: bytes) -> None:
         self._write([vnet.NOTHING, packet])
 
-    def send_unfinished(self, headers: bytes, text: Buffer, segment_size: int) -> bool:
+    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
         self._write([vnet.unfinished(headers, 0, segment_size), headers, text])
         return True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import NoReturn
 
 import trio
@@ -13,6 +12,7 @@ from usertcp.errors import HostUnreachable, MalformedPacket, SetupError
 from usertcp.ip.fragments import Reassembler
 from usertcp.link import Buffer, Deed, Direction, Link
 from usertcp.runtime.claims import Claims
+from usertcp.runtime.coalescing import MOST, Content, coalesced
 from usertcp.runtime.turns import Turns
 from usertcp.runtime.waiting import Changes
 from usertcp.tcp import super_segment
@@ -20,10 +20,8 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.events import PacketDiscarded, PacketIn, PacketOut, PathEvent, Tracer
-from usertcp.tcp.options import Options
 from usertcp.tcp.path_mtu import HEADERS, HEADERS_V6
-from usertcp.tcp.segment import ACK, ECN_BITS, Flow, Segment
-from usertcp.tcp.sequence import wrap
+from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import Codec, IcmpError, ports
 from usertcp.wire.fast import FastCodec
 
@@ -33,9 +31,6 @@ LARGEST_PACKET = 65535
 SOON = 0.005
 """Seconds before an alarm in which it is worth while to find out whether it is still needed: most timers are put off or
 stopped before they expire, and a wake-up for nothing costs as much as one for a segment."""
-
-Content = tuple[Flow, Segment] | IcmpError
-"""What arrives."""
 
 
 class LowerLevel:
@@ -84,12 +79,10 @@ class LowerLevel:
         if self._turns is not None:
             self._turns.taken()
         for flow, seg in self.endpoint.output(now):
-            if self._offload is None or not self._send_unfinished(self._offload, flow, seg, now):
-                for part in super_segment.cut(seg) if seg.mss else (seg,):
-                    packet = self._codec.encode(flow, part)
-                    if self._tracer is not None:
-                        self._tracer(PacketOut(now, packet))
-                    self.link.send(packet)
+            if self._offload is None or seg.options.signature is not None:
+                self._send(flow, seg, now)
+            else:
+                self._send_unfinished(self._offload, flow, seg, now)
         alarm = self._wait.deadline
         if alarm < now + SOON:
             self._wait.deadline = self.endpoint.exact_deadline
@@ -97,16 +90,22 @@ class LowerLevel:
             self._wait.deadline = deadline
         self.changes.changed()
 
-    def _send_unfinished(self, codec: FastCodec, flow: Flow, seg: Segment, now: float) -> bool:
-        """Leave the rest to the link; False if it cannot do it now."""
-        if seg.options.signature is not None:
-            return False
-        headers = codec.headers(flow, seg)
-        if not self.link.send_unfinished(headers, seg.data, seg.mss):
-            return False
-        if self._tracer is not None:
-            self._tracer(PacketOut(now, headers + seg.data))
-        return True
+    def _send(self, flow: Flow, seg: Segment, now: float, left: int = 0) -> None:
+        """Send a segment, if it is a super-segment its text from the octet *left* on."""
+        for part in super_segment.cut(seg, left) if seg.mss else (seg,):
+            packet = self._codec.encode(flow, part)
+            if self._tracer is not None:
+                self._tracer(PacketOut(now, packet))
+            self.link.send(packet)
+
+    def _send_unfinished(self, codec: FastCodec, flow: Flow, seg: Segment, now: float) -> None:
+        """Leave the rest to the link; do what it cannot do now."""
+        for left, headers, text in codec.unfinished(flow, seg):
+            if not self.link.send_unfinished(headers, text, seg.mss if len(text) > seg.mss else 0):
+                self._send(flow, seg, now, left)
+                return
+            if self._tracer is not None:
+                self._tracer(PacketOut(now, bytes(headers) + text))
 
     async def run(self) -> NoReturn:
         """Take packets from the link and run timers, for ever: the one task of a stack.
@@ -140,14 +139,12 @@ class LowerLevel:
 
     def _take(self, packets: Sequence[Buffer]) -> None:
         now = trio.current_time()
-        if self._turns is None or self._tracer is not None:
-            for packet in packets:
-                self._hand_over(self._content(packet, now), now)
-        else:
-            contents = [self._content(packet, now) for packet in packets]
-            for content, following in zip_longest(contents, contents[1:]):
-                if following is None or content is None or not superseded(content, following):
-                    self._hand_over(content, now)
+        most = MOST if self._turns is not None and self._tracer is None else 1
+        for content in coalesced(filter(None, (self._content(packet, now) for packet in packets)), most):
+            if isinstance(content, IcmpError):
+                self.endpoint.icmp_arrives(content, now)
+            else:
+                self.endpoint.segment_arrives(*content, now)
         # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
         if self._turns is None:
             self._transmit(now)
@@ -193,12 +190,6 @@ class LowerLevel:
             self._tracer(PacketIn(now, bytes(packet)))
         return content
 
-    def _hand_over(self, content: Content | None, now: float) -> None:
-        if isinstance(content, IcmpError):
-            self.endpoint.icmp_arrives(content, now)
-        elif content is not None:
-            self.endpoint.segment_arrives(*content, now)
-
     def _is_ours(self, content: Content | None) -> bool:
         if content is None:
             return False
@@ -224,16 +215,3 @@ class LowerLevel:
     def _trace_deed(self, packet: bytes, direction: Direction, deed: Deed, detail: str) -> None:
         if self._tracer is not None:
             self._tracer(PathEvent(trio.current_time(), packet, direction, deed, detail))
-
-
-def superseded(content: Content, following: Content) -> bool:
-    """Of two that came one right after the other, does the second say all that the first does? So does a later ACK, if
-    neither says anything but SEG.ACK, the window and a timestamp."""
-    if isinstance(content, IcmpError) or isinstance(following, IcmpError):
-        return False
-    (flow, seg), (its_flow, later) = content, following
-    bare = seg.flags == later.flags == ACK and not seg.data and not later.data and seg.seq == later.seq
-    bare = bare and not (seg.traffic_class | later.traffic_class) & ECN_BITS
-    if not bare or flow != its_flow or not 0 < wrap(later.ack - seg.ack) < 1 << 31:
-        return False
-    return all(each.options == Options(timestamps=each.options.timestamps) for each in (seg, later))

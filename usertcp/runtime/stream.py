@@ -20,8 +20,8 @@ from usertcp.tcp.status import Status
 if TYPE_CHECKING:
     from usertcp.runtime.stack import Stack
 
-CHUNK = 1 << 16
-"""Octets that `receive_some` returns at most, if the caller does not say."""
+CHUNK = 1 << 20
+"""Octets that `receive_some` returns at most, if the caller does not say: as they have come, without copying them."""
 
 
 class TcpStream(trio.abc.HalfCloseableStream):
@@ -84,7 +84,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._stack.transmit(self._conn)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for octets and return up to *max_bytes* of them (65,536 if None); b"" if the peer has sent its last.
+        """Wait for octets and return up to *max_bytes* of them (2**20 if None); b"" if the peer has sent its last.
 
         Raises:
           trio.BusyResourceError: another task is receiving.

@@ -264,11 +264,13 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0,
         seg = segment(tcb, position, SYN if tcb.state is State.SYN_SENT else SYN | ACK, b"", now)
     else:
         full = full_size(tcb)
-        data = tcb.send_buffer.peek(position, min(full + larger, limit - position))
+        data = tcb.send_buffer.peek(position, size := min(full + larger, limit - position))
+        if cut and full < len(data) < size:
+            data = data[: len(data) // full * full]  # more follows
         end = position + len(data)
         packet = min(len(data), full) if cut else len(data)
-        if (size := tcb.snd.mss - full + packet) > tcb.path.sent:
-            path_mtu.sent(tcb, size, end)
+        if (mss := tcb.snd.mss - full + packet) > tcb.path.sent:
+            path_mtu.sent(tcb, mss, end)
         flags = ACK
         if data and window.last_for_now(tcb, tcb.send_buffer.end - end, full):
             flags |= PSH  # (RFC 9293, 3.9.1.2, MUST-61)

@@ -105,8 +105,7 @@ class ReceiveBuffer:
             self._pieces.append(bytearray(data))
 
     def read(self, max_octets: int) -> bytes:
-        """Take up to *max_octets* in-order octets, or a little less, where a large piece ends. b"" when there are
-        none."""
+        """Take up to *max_octets* in-order octets, or less, where a large piece ends. b"" when there are none."""
         taken, n = [], 0
         for piece in self._pieces:
             if n + len(piece) > max_octets:

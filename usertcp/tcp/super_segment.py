@@ -1,7 +1,8 @@
-"""Super-segments: the text of many segments in one, where the link cuts it into them (TCP segmentation offload).
+"""Super-segments: the text of many segments in one, where the lower level cuts it into them (TCP segmentation offload).
 
 Nothing else differs. What is counted in octets needs not know; each of the segments has the same acknowledgment, window
-and options, and only the last of them PSH and FIN.
+and options, and only the last of them PSH and FIN. One may be longer than any packet: then it leaves in several, and
+its books are kept once for all.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from usertcp.tcp.segment import FIN, PSH, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.tcb import Tcb
 
-MOST = 65535 - 20 - 60
+PACKET = 65535 - 20 - 60
 """Text in one IPv4 packet of 16-bit length, whatever TCP options it has."""
+MOST = 1 << 20
+"""Text in one super-segment, octets."""
 IN_FLIGHT_AT_RATE = 0.001
-"""Seconds: where a rate is to be kept, a super-segment is what it sends in this time (Linux: the same)."""
+"""Seconds: a super-segment is what is sent in this time (Linux: the same), at the rate that is to be kept, or else at
+two windows per round trip. On a slow path round trips are then measured as often as ever."""
 
 
 def largest(tcb: Tcb, full: int) -> int:
@@ -29,14 +33,17 @@ def largest(tcb: Tcb, full: int) -> int:
     ecn = tcb.ecn.cwr_owed or tcb.ecn.accurate is not None
     if not tcb.offload or tcb.authentication is not None or ecn or tcb.snd.up > tcb.snd.una:
         return full
-    rate = pacing.rate(tcb)
-    most = MOST if rate is None else min(MOST, int(rate * IN_FLIGHT_AT_RATE))
+    rate, srtt = pacing.rate(tcb), tcb.rtt.srtt
+    if rate is None:
+        most = min(MOST, max(PACKET, int(2 * tcb.congestion.cwnd / srtt * IN_FLIGHT_AT_RATE))) if srtt else PACKET
+    else:
+        most = min(MOST, int(rate * IN_FLIGHT_AT_RATE))
     return max(most // full, 1) * full
 
 
-def cut(seg: Segment) -> Iterator[Segment]:
-    """What a link would make of a super-segment, for when it cannot."""
-    for left in range(0, len(seg.data), seg.mss):
+def cut(seg: Segment, begin: int = 0) -> Iterator[Segment]:
+    """What a link would make of a super-segment, from octet *begin* of its text on: for when it cannot."""
+    for left in range(begin, len(seg.data), seg.mss):
         data = bytes(seg.data[left : left + seg.mss])
         last = left + seg.mss >= len(seg.data)
         flags = seg.flags if last else seg.flags & ~(FIN | PSH)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from usertcp.ip.checksum import MODULUS, Buffer, checksum
 from usertcp.ip.header import DONT_FRAGMENT, TCP, parse
 from usertcp.ip.icmp import parse_error
-from usertcp.tcp.segment import FLAGS, Flow, Segment
+from usertcp.tcp.segment import FIN, FLAGS, PSH, Flow, Segment
+from usertcp.tcp.sequence import wrap
+from usertcp.tcp.super_segment import PACKET
 from usertcp.wire import IcmpError
 from usertcp.wire.options import read, signed, write
 from usertcp.wire.verify import TCP_HEADER, verify_tcp
@@ -17,6 +21,9 @@ from usertcp.wire.verify import TCP_HEADER, verify_tcp
 _TCP = struct.Struct("!HHIIHHHH")
 _IPV4_TCP = struct.Struct("!BBHHHBBH4s4sHHIIHHHH")
 _IPV6_TCP = struct.Struct("!IHBB16s16sHHIIHHHH")
+_SEQ = struct.Struct("!I")
+SEQ_AT = {4: 24, 6: 44}
+"""Of SEQ in a packet, by the version of IP."""
 PAIRS = 1 << 14
 """Pairs of addresses of which both forms are remembered: packing and unpacking them would cost as much as all else."""
 
@@ -90,8 +97,22 @@ class FastCodec:
         ip = -((0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | TCP) + addresses) % MODULUS
         return _IPV4_TCP.pack(0x45, tos, total, 0, DONT_FRAGMENT, ttl, TCP, ip, source, destination, *tcp) + options
 
+    def unfinished(self, flow: Flow, seg: Segment) -> Iterator[tuple[int, Buffer, Buffer]]:
+        """The packets of a super-segment, of no more text than fits into one: the offset of that text, the headers as
+        from `headers`, good until the next packet is asked for, and the text."""
+        size = PACKET // seg.mss * seg.mss if seg.mss else len(seg.data)
+        last = max(len(seg.data) - 1, 0) // size * size if size else 0
+        if last:
+            headers = bytearray(self.headers(flow, replace(seg, flags=seg.flags & ~(FIN | PSH), data=seg.data[:size])))
+            at = SEQ_AT[headers[0] >> 4]
+            for left in range(0, last, size):
+                _SEQ.pack_into(headers, at, wrap(seg.seq + left))
+                yield left, headers, seg.data[left : left + size]
+            seg = replace(seg, seq=wrap(seg.seq + last), data=seg.data[last:])
+        yield last, self.headers(flow, seg), seg.data
+
     def decode(self, packet: Buffer, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
-        """See `Codec.decode`."""
+        """See `Codec.decode`. The text of a packet that is a view is one too."""
         header = parse(packet)
         if header.protocol != TCP:
             error = parse_error(bytes(packet))
@@ -106,5 +127,5 @@ class FastCodec:
             options.signature.header = bytes(packet[header.start : data])
         source, destination = texts(header.source, header.destination)
         flow = Flow(destination, destination_port, source, source_port)
-        octets = bytes(packet[data : header.end])
-        return flow, Segment(seq, ack, flags & FLAGS, wnd, options, octets, up, header.traffic_class)
+        text = packet[data : header.end] if isinstance(packet, memoryview) else bytes(packet[data : header.end])
+        return flow, Segment(seq, ack, flags & FLAGS, wnd, options, text, up, header.traffic_class)
