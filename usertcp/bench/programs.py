@@ -210,7 +210,7 @@ async def connections(host: Host, setting: Setting, *, at_once: int) -> Sample:
 
 async def accepts(host: Host, setting: Setting) -> Sample:
     """The same, called by the peer."""
-    served = 0
+    served, somebody = 0, trio.Event()
 
     async def serve(stream: Stream) -> None:
         nonlocal served
@@ -218,16 +218,16 @@ async def accepts(host: Host, setting: Setting) -> Sample:
         await stream.send_all(message)
         await stream.aclose()
         served += 1
+        somebody.set()
 
     listener, port = await host.listen()
     setting.channel.send((host.address, port))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, serve, [listener])
         for meter in meters(setting.seconds):
-            before = served
+            before, somebody = served, trio.Event()
             await trio.sleep(meter.seconds)
-            while served == before:  # A machine that has much else to do.
-                await trio.sleep(meter.seconds)
+            await somebody.wait()  # On a machine that has much else to do.
             meter.count = served - before
             sample = meter.sample()
         nursery.cancel_scope.cancel()
