@@ -158,6 +158,13 @@ def test_a_port_can_be_claimed(pair: Pair) -> None:
         pass
 
 
+def test_ports_can_be_claimed_at_once_if_that_is_cheaper(pair: Pair) -> None:
+    link, _ = pair
+    if (block := link.claim_block(61000, 3)) is not None:
+        with block as ports:
+            assert ports == range(61000, 61003)
+
+
 async def test_closing_wakes_receive(pair: Pair, autojump_clock: MockClock) -> None:
     link, _ = pair
     async with trio.open_nursery() as nursery:

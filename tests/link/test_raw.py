@@ -1,5 +1,7 @@
 """RawLink beside real kernels: loopback, and a veth pair to a peer in another namespace."""
 
+import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +17,7 @@ from scapy.layers.inet6 import IPv6
 from usertcp.errors import HostUnreachable, PortInUse, SetupError
 from usertcp.link import nftables
 from usertcp.link.raw import RawLink
+from usertcp.link.rst_guard import kernel_resets
 
 pytestmark = pytest.mark.lab
 
@@ -326,6 +329,53 @@ async def test_a_port_may_be_claimed_more_than_once(here: Any, link: RawLink) ->
     with link.claim("", PORT), link.claim("127.0.0.1", PORT, "127.0.0.1"):
         pass
     here.listen("127.0.0.1", PORT).close()
+
+
+async def test_ports_are_claimed_at_once(here: Any, link: RawLink) -> None:
+    block = link.claim_block(PORT, 3)
+    assert block is not None
+    with block as ports, link.claim("127.0.0.1", PORT + 1, "127.0.0.1"):
+        assert ports == range(PORT, PORT + 3)
+        for port in ports:
+            assert not kernel_resets("127.0.0.1", port)
+            assert not kernel_resets("::1", port)
+            with pytest.raises(OSError, match="in use"):
+                here.listen("127.0.0.1", port)
+        assert kernel_resets("127.0.0.1", PORT + 3)
+    for port in range(PORT, PORT + 3):
+        assert kernel_resets("127.0.0.1", port)
+        here.listen("127.0.0.1", port).close()
+
+
+async def test_a_block_ends_before_a_port_that_somebody_has(here: Any, link: RawLink) -> None:
+    with here.listen("127.0.0.1", PORT + 2):
+        for first, most, expected in [(PORT, 5, 2), (PORT + 1, 5, 1), (65534, 5, 2)]:
+            block = link.claim_block(first, most)
+            assert block is not None
+            with block as ports:
+                assert ports == range(first, first + expected)
+        block = link.claim_block(PORT + 2, 5)
+        assert block is not None
+        with pytest.raises(PortInUse):
+            block.__enter__()
+
+
+async def test_a_block_ends_where_descriptors_do(link: RawLink) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with link.claim("", PORT + 9):  # has opened whatever else it takes
+        free = os.open(os.devnull, os.O_RDONLY)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, hard))
+        try:
+            block = link.claim_block(PORT, 5)
+            assert block is not None
+            with block as ports:
+                assert ports.start == PORT
+                assert len(ports) < 5
+                with pytest.raises(OSError, match="open files"):
+                    link.claim("", PORT + 8).__enter__()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_port_that_is_taken_says_by_whom(here: Any, link: RawLink) -> None:

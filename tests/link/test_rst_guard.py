@@ -17,6 +17,7 @@ from usertcp.errors import SetupError
 from usertcp.link import iptables
 from usertcp.link.reservation import Reservations
 from usertcp.link.rst_guard import (
+    Claim,
     Guard,
     IptablesGuard,
     NftablesGuard,
@@ -72,6 +73,15 @@ def test_the_last_of_several_claims_ends_it(guard: Guard) -> None:
         assert not kernel_resets("127.0.0.1", PORT)
         assert kernel_resets("127.0.0.1", OTHER_PORT)
     assert kernel_resets("127.0.0.1", PORT)
+
+
+def test_many_claims_at_once_end_one_by_one(guard: Guard) -> None:
+    claims = [Claim("", port, "") for port in (PORT, OTHER_PORT)]
+    with guard.suppress(PORT):
+        with guard.suppress_all(claims):
+            assert not any(kernel_resets(host, claim.port) for host in HOSTS for claim in claims)
+        assert [kernel_resets("127.0.0.1", claim.port) for claim in claims] == [False, True]
+    assert all(kernel_resets(host, claim.port) for host in HOSTS for claim in claims)
 
 
 def test_close_ends_every_claim(guard: Guard) -> None:

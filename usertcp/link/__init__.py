@@ -132,6 +132,19 @@ class Link(ABC):
         """
         return nullcontext()
 
+    def claim_block(self, first: int, most: int) -> AbstractContextManager[range] | None:
+        """`claim` the port *first* and up to *most* - 1 of those after it at once, for every address and every peer:
+        for who opens so many connections, one after another, that what a claim costs matters.
+
+        Entered, it gives the ports: as many as there are before one that somebody else has.
+
+        Returns:
+          None, which is the default, if the link gains nothing by it.
+
+        Raises: what `claim` raises, of the first port.
+        """
+        return None
+
     def close(self) -> None:
         """Give back what the link holds. Idempotent. A `receive` under way raises `trio.ClosedResourceError`."""
         return

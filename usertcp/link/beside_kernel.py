@@ -8,12 +8,12 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from usertcp.link import Link, routes
 from usertcp.link.interfaces import local_addresses, scope_id, smallest_mtu
 from usertcp.link.reservation import Reservations
-from usertcp.link.rst_guard import Guard, open_guard
+from usertcp.link.rst_guard import Claim, Guard, open_guard
 
 LARGEST_PACKET = 65535
 ADDRESS_CHANGES = 0x10 | 0x100
@@ -81,10 +81,25 @@ class BesideKernel(Link):
 
     @contextmanager
     def claim(self, local: str, port: int, remote: str = "") -> Iterator[None]:
+        guard = self._open_guard()
+        with self._reservations.hold(local, port), guard.suppress(port, local=local, peer=remote):
+            yield
+
+    def claim_block(self, first: int, most: int) -> AbstractContextManager[range] | None:
+        guard = self._open_guard()
+        return self._claim_block(guard, first, most) if guard.takes_many else None
+
+    @contextmanager
+    def _claim_block(self, guard: Guard, first: int, most: int) -> Iterator[range]:
+        with ExitStack() as held:
+            ports = held.enter_context(self._reservations.hold_block(first, most))
+            held.enter_context(guard.suppress_all([Claim("", port, "") for port in ports]))
+            yield ports
+
+    def _open_guard(self) -> Guard:
         if self._guard is None:
             self._guard = open_guard()
-        with self._reservations.hold(local, port), self._guard.suppress(port, local=local, peer=remote):
-            yield
+        return self._guard
 
     def close(self) -> None:
         self._address_changes.close()

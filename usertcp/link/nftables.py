@@ -12,7 +12,7 @@ import os
 import secrets
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from socket import AF_INET, AF_INET6, AF_NETLINK, IPPROTO_TCP, SOCK_NONBLOCK, SOCK_RAW, AddressFamily, socket
 from typing import Any, NamedTuple
@@ -30,6 +30,12 @@ NF_DROP, NF_ACCEPT = 0, 1
 OWNER = 0x2
 NLMSG_HEADER = 16
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 0x10, 0x11
+TABLE, SET, ELEMENTS = 1, 2, 3
+"""Attributes of a list of elements (NFTA_SET_ELEM_LIST_...)."""
+ELEMENT = KEY = VALUE = 1
+"""NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE: each holds the next."""
+NLA_F_NESTED = 0x8000
+NFGENMSG = struct.pack("=BBH", nf.NFPROTO_INET, 0, 0)
 FIRST_REGISTER = nf.Regs.NFT_REG32_00.value
 
 
@@ -73,7 +79,6 @@ class OwnedTable:
 
     def __init__(self, prefix: str = "usertcp") -> None:
         self.name = f"{prefix}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._forms: dict[tuple[int, str, int], bytes] = {}
         self._netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_NETFILTER)
         try:
             self._create(nf.NFT_MSG_NEWTABLE, nf.nft_table_msg, NAME=self.name, FLAGS=OWNER)
@@ -100,29 +105,31 @@ class OwnedTable:
         kind = {"KEY_TYPE": key_type, "KEY_LEN": key_length, "FLAGS": (), "ID": 1}
         self._create(nf.NFT_MSG_NEWSET, nf.nft_set_msg, TABLE=self.name, NAME=name, **kind)
 
-    def add_element(self, name: str, key: bytes) -> None:
-        """Put a key into a set."""
-        self._send(self._element(nf.NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_APPEND, name, key))
+    def add_elements(self, keys: Mapping[str, Sequence[bytes]]) -> None:
+        """Put keys into sets: all of them or none. To each set, by its name, those that go there."""
+        self._change_elements(nf.NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_APPEND, keys)
 
-    def remove_element(self, name: str, key: bytes) -> None:
-        """Take a key out of a set."""
-        self._send(self._element(nf.NFT_MSG_DELSETELEM, 0, name, key))
+    def remove_elements(self, keys: Mapping[str, Sequence[bytes]]) -> None:
+        """Take keys out of sets: all of them or none."""
+        self._change_elements(nf.NFT_MSG_DELSETELEM, 0, keys)
 
-    def _element(self, command: int, flags: int, name: str, key: bytes) -> bytes:
-        """A message about one key. Every connection needs two, and pyroute2 takes its time: so each is written once,
-        with a blank for the key."""
-        kind, blank = (command, name, len(key)), b"\xff" * len(key)
-        if kind not in self._forms:
-            element = {"attrs": [("NFTA_SET_ELEM_KEY", {"attrs": [("NFTA_DATA_VALUE", blank)]})]}
-            attributes = {"TABLE": self.name, "SET": name, "ELEMENTS": [element]}
-            self._forms[kind] = change(command, nf.nft_set_elem_list_msg, flags, attributes)
-        return self._forms[kind].replace(blank, key)
+    def _change_elements(self, command: int, flags: int, keys: Mapping[str, Sequence[bytes]]) -> None:
+        """Every connection may need it, and pyroute2 takes its time: so this one message is written here. It asks for
+        no acknowledgment, for what fails is told in any case."""
+        changes = []
+        for name, those in keys.items():
+            about = attribute(TABLE, self.name.encode() + b"\0") + attribute(SET, name.encode() + b"\0")
+            body = NFGENMSG + about + attribute(ELEMENTS | NLA_F_NESTED, b"".join(map(element, those)))
+            kind = nf.NFNL_SUBSYS_NFTABLES << 8 | command
+            changes.append(struct.pack("=IHHII", NLMSG_HEADER + len(body), kind, NLM_F_REQUEST | flags, 0, 0) + body)
+        if changes:
+            self._send(BEGIN + b"".join(changes) + END)
 
     def _create(self, command: int, message: type, **attributes: Any) -> None:
         self._send(change(command, message, NLM_F_CREATE | NLM_F_APPEND, attributes))
 
     def _send(self, message: bytes) -> None:
-        """Send one command as a transaction, and read the answer, which is there when `send` returns.
+        """Send a transaction, and read the answers, which are there when `send` returns.
 
         pyroute2 writes the messages; its own NFTables would wait for ever where we lack CAP_NET_ADMIN.
         """
@@ -140,8 +147,7 @@ class OwnedTable:
 
 def change(command: int, message: type, flags: int, attributes: dict[str, Any]) -> bytes:
     """A transaction of one command."""
-    begin, end = (encode(nfgen_msg, kind, 0, {}) for kind in (NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END))
-    return begin + encode(message, nf.NFNL_SUBSYS_NFTABLES << 8 | command, flags | NLM_F_ACK, attributes) + end
+    return BEGIN + encode(message, nf.NFNL_SUBSYS_NFTABLES << 8 | command, flags | NLM_F_ACK, attributes) + END
 
 
 def encode(message: type, kind: int, flags: int, attributes: dict[str, Any]) -> bytes:
@@ -156,6 +162,20 @@ def encode(message: type, kind: int, flags: int, attributes: dict[str, Any]) -> 
         made["res_id"] = nf.NFNL_SUBSYS_NFTABLES
     made.encode()
     return bytes(made.data)
+
+
+BEGIN, END = (encode(nfgen_msg, kind, 0, {}) for kind in (NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END))
+"""What stands around a transaction."""
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """A netlink attribute, filled up to whole words."""
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def element(key: bytes) -> bytes:
+    """An element of a set."""
+    return attribute(ELEMENT | NLA_F_NESTED, attribute(KEY | NLA_F_NESTED, attribute(VALUE, key)))
 
 
 def load(field: Field, register: int = FIRST_REGISTER) -> Expressions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from usertcp.errors import InvalidAddress, PortInUse, SetupError
@@ -40,36 +40,67 @@ class Reservations:
           InvalidAddress: *local* is no address of this machine.
           SetupError: the port is below 1024 and we may not have it.
         """
+        try:
+            key = self._take(local, port)
+        except OSError as error:
+            raise refusal(error, local, port) from error
+        try:
+            yield
+        finally:
+            self._give_back(key)
+
+    @contextmanager
+    def hold_block(self, first: int, most: int) -> Iterator[range]:
+        """Keep the port *first*, and as many as can be had of the *most* - 1 after it, of every address.
+
+        Raises: what `hold` raises, of the first port.
+        """
+        more: list[tuple[str, int]] = []
+        with self.hold("", first):
+            try:
+                with suppress(OSError):  # Somebody has this one, or we have no descriptors left.
+                    for port in range(first + 1, min(first + most, 65536)):
+                        more.append(self._take("", port))
+                yield range(first, first + 1 + len(more))
+            finally:
+                for key in more:
+                    self._give_back(key)
+
+    def _take(self, local: str, port: int) -> tuple[str, int]:
         key = ("", port) if ("", port) in self._sockets else (local, port)
         if key not in self._sockets:
             self._sockets[key] = placeholder(local, port)
         self._claims[key] = self._claims.get(key, 0) + 1
-        try:
-            yield
-        finally:
-            self._claims[key] -= 1
-            if not self._claims[key]:
-                del self._claims[key]
-                self._sockets.pop(key).close()
+        return key
+
+    def _give_back(self, key: tuple[str, int]) -> None:
+        self._claims[key] -= 1
+        if not self._claims[key]:
+            del self._claims[key]
+            self._sockets.pop(key).close()
 
 
 def placeholder(local: str, port: int) -> socket.socket:
-    """A TCP socket bound to *port* of *local* ("": of every address of both families), and nothing more."""
+    """A TCP socket bound to *port* of *local* ("": of every address of both families), and nothing more.
+
+    Raises:
+      OSError: the kernel refuses.
+    """
     family = socket.AF_INET if local and ":" not in local else socket.AF_INET6
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
-    except OSError:
-        if local:
-            raise InvalidAddress(f"{local}: this kernel has no IPv6") from None
+    except OSError as error:
+        if local or error.errno != errno.EAFNOSUPPORT:
+            raise
         family, sock = socket.AF_INET, socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if family == socket.AF_INET6 and not local:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         # No SO_REUSEADDR: with it, a server that sets it too could have the port beside us.
         sock.bind((local, port, 0, scope_id(local)) if family == socket.AF_INET6 and local else (local, port))
-    except OSError as error:
+    except OSError:
         sock.close()
-        raise refusal(error, local, port) from error
+        raise
     return sock
 
 
@@ -82,7 +113,11 @@ def refusal(error: OSError, local: str, port: int) -> Exception:
             f"port {port} is reserved for root: run as root, or "
             f"`sudo sysctl net.ipv4.ip_unprivileged_port_start={port}`, or choose a port above 1023"
         )
-    return InvalidAddress(f"{local} is no address of this machine")
+    if error.errno == errno.EAFNOSUPPORT:
+        return InvalidAddress(f"{local}: this kernel has no IPv6")
+    if error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV):
+        return InvalidAddress(f"{local} is no address of this machine")
+    return OSError(error.errno, f"port {port}: {error.strerror}")
 
 
 def holders(port: int) -> Iterator[str]:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from usertcp.errors import PortInUse
 from usertcp.link import Link
 
 TRIES = 64
 """Ports to try when any will do and the host has some of them."""
+LARGEST_BLOCK = 32
+"""Ports to claim at once, at most."""
+IDLE_BLOCKS = 4
+"""Blocks to keep of which no port is in use at the moment: the next one is probably in one of them."""
+RUNS = 16
+"""Sequences of ports to remember, each toward another host."""
 
 
 class Claim:
     """A port, kept while somebody uses it: a connection until it is CLOSED, a listener and all it has accepted."""
 
-    __slots__ = ("_context", "_users")
+    __slots__ = ("_end", "_users")
 
-    def __init__(self, context: ExitStack) -> None:
-        self._context = context
+    def __init__(self, end: Callable[[], None]) -> None:
+        """*end* gives it back."""
+        self._end = end
         self._users = 1
 
     def share(self) -> Claim:
@@ -29,24 +37,49 @@ class Claim:
     def release(self) -> None:
         self._users -= 1
         if not self._users:
-            self._context.close()
+            self._end()
+
+
+class Block:
+    """Ports that were claimed at once, and are given back at once."""
+
+    __slots__ = ("give_back", "users")
+
+    def __init__(self, context: ExitStack) -> None:
+        self.users = 0
+        self.give_back = context.close
 
 
 class Claims:
-    """What a stack has claimed of its link."""
+    """What a stack has claimed of its link.
 
-    def __init__(self, link: Link) -> None:
+    To claim a port of the host takes longer than to send a segment, so who opens connections one after another claims
+    some ports ahead. `Endpoint.choose_port` gives consecutive ones toward the same remote socket (RFC 6056): the first
+    is claimed by itself, the second with the one after it, and so on by blocks each twice as long as the one before.
+    Any connection may use a port of a block, whatever its addresses. While it is ours, in use or not, the stack speaks
+    for it, since the kernel is kept from answering there.
+    """
+
+    def __init__(self, link: Link, last: int) -> None:
+        """*last*: no port beyond this one is claimed ahead."""
         self._link = link
+        self._last = last
         self._addresses: dict[int, list[str]] = {}
-        """For which local addresses each port was claimed, once for each claim."""
+        """For which local addresses each port was claimed by itself, once for each claim."""
+        self._runs: dict[int, int] = {}
+        """How many ports to claim when this one, that after a block, is wanted. The last `RUNS` of them."""
+        self._blocks: dict[int, Block] = {}
+        """By each of their ports."""
+        self._idle: dict[Block, None] = {}
+        """Those of which no port is in use. The first has been so for longest."""
 
     def has_port(self, port: int) -> bool:
         """Is it claimed, for whatever address?"""
-        return port in self._addresses
+        return port in self._blocks or port in self._addresses
 
     def has(self, local: str, port: int) -> bool:
         """Is it claimed for this address?"""
-        return any(address in (local, "") for address in self._addresses.get(port, ()))
+        return port in self._blocks or any(address in (local, "") for address in self._addresses.get(port, ()))
 
     def take(self, local: str, port: int, remote: str = "") -> Claim:
         """Claim a port. *local* "" is every address, *remote* "" every peer.
@@ -58,10 +91,10 @@ class Claims:
             context.enter_context(self._link.claim(local, port, remote))
             self._addresses.setdefault(port, []).append(local)
             context.callback(self._forget, local, port)
-            return Claim(context.pop_all())
+            return Claim(context.pop_all().close)
 
     def take_any(self, choose: Callable[[], int], local: str, remote: str = "") -> tuple[int, Claim]:
-        """Claim the first port of those that *choose* gives that the host does not have.
+        """Claim the first port of those that *choose* gives that the host does not have, maybe with some after it.
 
         Raises:
           PortInUse, SetupError: see `Link.claim`.
@@ -69,11 +102,59 @@ class Claims:
         for _ in range(TRIES - 1):
             port = choose()
             try:
-                return port, self.take(local, port, remote)
+                return port, self._take_in_turn(local, port, remote)
             except PortInUse:
                 continue
         port = choose()
-        return port, self.take(local, port, remote)
+        return port, self._take_in_turn(local, port, remote)
+
+    def close(self) -> None:
+        """Give back what nobody uses."""
+        while self._idle:
+            self._idle.popitem()[0].give_back()
+
+    def _take_in_turn(self, local: str, port: int, remote: str) -> Claim:
+        """From a block, if there is one or it is time for one."""
+        block = self._blocks.get(port) or self._take_block(port)
+        if block is None:
+            claim = self.take(local, port, remote)
+            self._note_run(port + 1, 2)
+            return claim
+        self._idle.pop(block, None)
+        block.users += 1
+        return Claim(partial(self._leave, block))
+
+    def _take_block(self, first: int) -> Block | None:
+        size = self._runs.pop(first, 1)
+        ahead = self._link.claim_block(first, min(size, self._last - first + 1)) if size > 1 else None
+        if ahead is None:
+            return None
+        context = ExitStack()
+        ports = context.enter_context(ahead)
+        context.callback(self._forget_block, ports)
+        block = Block(context)
+        self._blocks.update(dict.fromkeys(ports, block))
+        self._note_run(ports.stop, min(2 * size, LARGEST_BLOCK))
+        return block
+
+    def _leave(self, block: Block) -> None:
+        block.users -= 1
+        if not block.users:
+            self._idle[block] = None
+            if len(self._idle) > IDLE_BLOCKS:
+                oldest = next(iter(self._idle))
+                del self._idle[oldest]
+                oldest.give_back()
+
+    def _note_run(self, port: int, size: int) -> None:
+        self._runs.pop(port, None)
+        self._runs[port] = size
+        if len(self._runs) > RUNS:
+            del self._runs[next(iter(self._runs))]
+
+    def _forget_block(self, ports: range) -> None:
+        for port in ports:
+            del self._blocks[port]
 
     def _forget(self, local: str, port: int) -> None:
         self._addresses[port].remove(local)

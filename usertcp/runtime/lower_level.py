@@ -47,7 +47,7 @@ class LowerLevel:
             offload=link.offloads and isinstance(codec, FastCodec),
             tracer=tracer,
         )
-        self.claims = Claims(link)
+        self.claims = Claims(link, config.port_range[1])
         self.changes = Changes()
         """Segments came, went or timed out."""
         self.failure: Exception | None = None

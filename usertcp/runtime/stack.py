@@ -194,6 +194,7 @@ class Stack:
             self.transmit()
         for each in list(self._open):
             each.release()
+        self._claims.close()
 
     # What streams and listeners need
 
