@@ -45,6 +45,11 @@ class Namespace:
     def close(self) -> None:
         os.close(self.fd)
 
+    def sysctl(self, name: str, value: object) -> None:
+        """Set a parameter of this namespace's kernel, below net/."""
+        with self:
+            Path("/proc/sys/net", name).write_text(str(value))
+
     def listen(self, address: str, port: int = 0) -> socket.socket:
         """A listener of this namespace's kernel."""
         with self:

@@ -5,7 +5,6 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -223,9 +222,9 @@ async def test_the_mtu_is_one_that_every_interface_carries(here: Any, peer: Any)
 
 
 @pytest.fixture
-def patient_neighbours(peer: Any) -> None:
+def patient_neighbours(here: Any, peer: Any) -> None:
     """Packets wait for a neighbour that does not answer, in a queue that is larger than any socket may fill."""
-    Path("/proc/sys/net/ipv4/neigh/veth0/unres_qlen_bytes").write_text(str(1 << 30))
+    here.sysctl("ipv4/neigh/veth0/unres_qlen_bytes", 1 << 30)
 
 
 async def test_a_full_send_queue_drops_and_counts(patient_neighbours: None, link: RawLink) -> None:

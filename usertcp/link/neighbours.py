@@ -42,6 +42,7 @@ class Neighbours:
         self._changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
         self._changes.bind((0, CHANGES))
         self._kernel: Any = None
+        self._closed = False
 
     def fileno(self) -> int:
         """Readable when answers have become void: call `forget`."""
@@ -67,11 +68,16 @@ class Neighbours:
             self._hops[socket.inet_pton(family, remote)] = None
 
     def close(self) -> None:
+        """From now on no destination is known."""
+        self._closed = True
+        self._hops.clear()
         self._changes.close()
         if self._kernel is not None:
             self._kernel.close()
 
     def _ask(self, destination: bytes) -> Hop | None:
+        if self._closed:
+            return None
         if self._kernel is None:
             self._kernel = IPRoute()
         family = socket.AF_INET if len(destination) == 4 else socket.AF_INET6

@@ -64,7 +64,10 @@ class TunLink(Link):
         self.mtu = interfaces.mtu(self.name)
 
     def send(self, packet: bytes) -> None:
-        self._write([vnet.NOTHING, packet])
+        if len(packet) > self.mtu:  # The driver would take it.
+            self._counts["larger_than_mtu"] += 1
+        else:
+            self._write([vnet.NOTHING, packet])
 
     def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
         self._write([vnet.unfinished(headers, 0, segment_size), headers, text])
