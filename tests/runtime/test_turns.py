@@ -12,7 +12,7 @@ import trio
 from usertcp.link import Buffer, Link
 from usertcp.link.memory import MemoryLink, memory_links
 from usertcp.runtime.stack import Stack, open_stack
-from usertcp.runtime.turns import PASSES, Turns
+from usertcp.runtime.turns import Turns
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, FIN, PSH, Flow, Segment
@@ -102,32 +102,56 @@ async def test_without_an_answer_the_request_is_acknowledged_all_the_same(
         nursery.cancel_scope.cancel()
 
 
-async def test_tasks_that_never_rest_hold_nothing_up() -> None:
-    flushes: list[bool] = []
+async def test_who_answers_first_does_not_end_the_turn_of_the_others(pair: tuple[Stack, Stack, Offloading]) -> None:
+    """Of many requests that come at one time, each is acknowledged by its answer."""
+    client, server, watched = pair
 
-    def flush() -> bool:
-        flushes.append(True)
+    async def echo(stream: trio.abc.Stream) -> None:
+        while data := await stream.receive_some():
+            await stream.send_all(data)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve_tcp, echo, 80)
+        streams = [await client.open_tcp_stream("192.0.2.2", 80) for _ in range(10)]
+        watched.sent.clear()
+        for stream in streams:
+            await stream.send_all(b"request")
+        for stream in streams:
+            assert await stream.receive_some() == b"request"
+        assert [octets for _, octets in watched.sent] == [7] * 10
+        nursery.cancel_scope.cancel()
+
+
+async def test_tasks_that_never_rest_hold_nothing_up() -> None:
+    flushes: list[int] = []
+
+    def flush(turn: int) -> bool:
+        flushes.append(turn)
         return False
 
     turns = Turns(flush)
     trio.lowlevel.add_instrument(turns)
-    turns.expect()
-    for _ in range(PASSES):
+    turns.expect(1)
+    await trio.lowlevel.checkpoint()
+    turns.expect(2)
+    for expected in [], [1], [1, 2]:
+        assert turns.running
         await trio.lowlevel.checkpoint()
+        assert flushes == expected
+    assert not turns.running
     trio.lowlevel.remove_instrument(turns)
-    assert flushes == [True]
 
 
 async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_is_done() -> None:
     woken = trio.Event()
 
-    def flush() -> bool:
+    def flush(turn: int) -> bool:
         woken.set()
         return False
 
     turns = Turns(flush)
     trio.lowlevel.add_instrument(turns)
-    turns.expect()
+    turns.expect(1)
     with trio.fail_after(1):
         await woken.wait()
     trio.lowlevel.remove_instrument(turns)

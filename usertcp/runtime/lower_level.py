@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 import trio
@@ -66,19 +66,22 @@ class LowerLevel:
     def transmit(self, conn: Connection | None = None) -> None:
         """Send all that is due, by *conn* too, with which something was done; and be woken in time for what comes next.
 
-        Called in the task that did something, so that no other needs to run before its segments are on their way.
+        Called in the task that did something, so that no other needs to run before its segments are on their way. What
+        other connections have to say waits, if their users have still their turn.
 
         Raises:
           SetupError: see `Link.send`.
         """
         if conn is not None:
             self.endpoint.touch(conn)
-        self._transmit(trio.current_time())
+        now = trio.current_time()
+        if self._turns is not None and self._turns.running:
+            self._transmit(self.endpoint.output(now, only=conn), now)
+        else:
+            self._transmit(self.endpoint.output(now), now)
 
-    def _transmit(self, now: float) -> None:
-        if self._turns is not None:
-            self._turns.taken()
-        for flow, seg in self.endpoint.output(now):
+    def _transmit(self, segments: Iterable[tuple[Flow, Segment]], now: float) -> None:
+        for flow, seg in segments:
             if self._offload is None or seg.options.signature is not None:
                 self._send(flow, seg, now)
             else:
@@ -135,7 +138,7 @@ class LowerLevel:
                 raise self.failure
             now = trio.current_time()
             self.endpoint.timeouts(now)
-            self._transmit(now)
+            self._transmit(self.endpoint.output(now), now)
 
     def _take(self, packets: Sequence[Buffer]) -> None:
         now = trio.current_time()
@@ -147,16 +150,15 @@ class LowerLevel:
                 self.endpoint.segment_arrives(*content, now)
         # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
         if self._turns is None:
-            self._transmit(now)
+            self._transmit(self.endpoint.output(now), now)
         else:
-            self.endpoint.tell()
-            self._turns.expect()
+            self._turns.expect(self.endpoint.tell())
 
-    def _flush(self) -> bool:
+    def _flush(self, turn: int) -> bool:
         """The application has had its turn."""
-        before = self._wait.deadline
+        before, now = self._wait.deadline, trio.current_time()
         try:
-            self._transmit(trio.current_time())
+            self._transmit(self.endpoint.output(now, until=turn), now)
         except SetupError as error:
             self.failure = error
             self._wait.cancel()

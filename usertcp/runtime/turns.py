@@ -6,6 +6,7 @@ together with those that a writer adds. Where no task has anything to do, nothin
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import trio
@@ -16,34 +17,42 @@ checkpoint of its own, and one is for a task in between."""
 
 
 class Turns(trio.abc.Instrument):
-    """Calls *flush* once after each `expect`: when no task can run, or after some passes of Trio's loop."""
+    """Calls *flush* for each turn that was announced by `expect`: when no task can run, or after some passes of Trio's
+    loop."""
 
-    def __init__(self, flush: Callable[[], bool]) -> None:
-        """*flush* sends everything, and says whether a timer has been moved to an earlier time by it."""
+    def __init__(self, flush: Callable[[int], bool]) -> None:
+        """*flush* sends what is due since a turn or longer, and says whether a timer has been moved to an earlier time
+        by it."""
         self._flush = flush
-        self._expected = False
         self._passes = 0
+        self._turns: deque[tuple[int, int]] = deque()
+        """(the pass that ends it, its number), the oldest first."""
         self._token = trio.lowlevel.current_trio_token()
 
-    def expect(self) -> None:
-        """Tasks have been woken; whatever is to be sent can wait for them."""
-        self._expected = True
-        self._passes = 0
+    @property
+    def running(self) -> bool:
+        """Something is still to be sent."""
+        return bool(self._turns)
 
-    def taken(self) -> None:
-        """Somebody has sent everything."""
-        self._expected = False
+    def expect(self, turn: int) -> None:
+        """Tasks have been woken; whatever is to be sent can wait for them. Numbers grow."""
+        self._turns.append((self._passes + PASSES, turn))
 
     def before_io_wait(self, timeout: float) -> None:
         """Trio is about to sleep, or, if *timeout* is 0, to look for news and go on."""
-        if self._expected:
-            self._passes += 1
-            if timeout > 0 or self._passes >= PASSES:
-                self._expected = False
-                sooner = self._flush()
-                # How long to sleep was settled before: there may be tasks and timers now.
-                if timeout > 0 and (sooner or trio.lowlevel.current_statistics().tasks_runnable):
-                    self._token.run_sync_soon(_nothing, idempotent=True)
+        self._passes += 1
+        if not self._turns:
+            return
+        if timeout > 0:
+            _, turn = self._turns[-1]
+            self._turns.clear()
+            sooner = self._flush(turn)
+            # How long to sleep was settled before: there may be tasks and timers now.
+            if sooner or trio.lowlevel.current_statistics().tasks_runnable:
+                self._token.run_sync_soon(_nothing, idempotent=True)
+        elif self._turns[0][0] <= self._passes:
+            _, turn = self._turns.popleft()
+            self._flush(turn)
 
 
 def _nothing() -> None:

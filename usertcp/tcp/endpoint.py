@@ -4,10 +4,10 @@ when."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from ipaddress import IPv4Address, ip_address
-from itertools import count
+from itertools import count, takewhile
 from math import inf
 
 from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
@@ -74,7 +74,9 @@ class Endpoint:
         """Which listener a half-open connection came from."""
         self._set_aside: dict[Connection, Connection] = {}
         """The incarnation in TIME-WAIT whose place one in `UNDECIDED` has taken."""
-        self._touched: dict[Connection, None] = {}
+        self._touched: dict[Connection, int] = {}
+        """And by which call of `tell` the user is told, ascending."""
+        self._told = 0
         self._replies: list[tuple[Flow, Segment]] = []
         self._heap: list[tuple[float, int, Connection]] = []
         self._tie = count()
@@ -152,6 +154,8 @@ class Endpoint:
             if half_open and self._must_wait(conn, seg):
                 self._ignore(flow, seg, "the backlog is full", now, listener)
                 return
+            if not conn.acknowledgment_owed:
+                self._touched.pop(conn, None)  # What will be owed for this one may wait a whole turn.
             conn.segment_arrives(seg, now)
             self.touch(conn)
             if half_open:
@@ -213,13 +217,31 @@ class Endpoint:
 
     def touch(self, conn: Connection) -> None:
         """Note that something was done with this connection, so that `output` asks it."""
-        self._touched[conn] = None
+        self._touched.setdefault(conn, self._told + 1)
 
-    def output(self, now: float) -> list[tuple[Flow, Segment]]:
+    def output(
+        self, now: float, *, only: Connection | None = None, until: int | None = None
+    ) -> list[tuple[Flow, Segment]]:
         """Everything to transmit now, of every connection touched since the last call, resets included. Then tells
-        the users."""
-        out, self._replies = self._replies, []
-        touched, self._touched = self._touched, {}
+        the users. The rest waits for the next call if there is a limit.
+
+        Args:
+          only: what this connection has to transmit.
+          until: what those have that were touched first until this call of `tell`.
+        """
+        out: list[tuple[Flow, Segment]] = []
+        touched: Iterable[Connection]
+        if only is not None:
+            self._touched.pop(only, None)
+            touched = (only,)
+        else:
+            out, self._replies = self._replies, out
+            if until is None:
+                touched, self._touched = self._touched, {}
+            else:
+                touched = list(takewhile(lambda conn: self._touched[conn] <= until, self._touched))
+                for conn in touched:
+                    del self._touched[conn]
         for conn in touched:
             flow = conn.flow
             out += [(flow, seg) for seg in conn.output(now)]
@@ -234,11 +256,17 @@ class Endpoint:
             conn.on_change()
         return out
 
-    def tell(self) -> None:
-        """Tell the users before `output` what has happened, so that what they do about it goes out with the rest."""
+    def tell(self) -> int:
+        """Tell the users before `output` what has happened, so that what they do about it goes out with the rest.
+
+        Returns:
+          The number of this call, for `output`.
+        """
+        self._told += 1
         for conn in self._touched:
             if conn.state is not State.CLOSED:
                 conn.on_change()
+        return self._told
 
     # Inside
 
