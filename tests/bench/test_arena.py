@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -68,6 +70,45 @@ def test_what_goes_wrong_at_either_end_is_told() -> None:
         for work in Work(None, {"plain": fail}), Work(fail, {"plain": wait}):
             with pytest.raises(arena.Failed, match="ZeroDivisionError: why"):
                 made.run(work, "plain", "raw", 0.1)
+
+    inside(test)
+
+
+def linger(setting: Setting) -> Sample:
+    select.select([], [], [], 60)
+    return {}
+
+
+def test_a_process_that_is_killed_while_it_forks_leaves_none_behind() -> None:
+    alive, inherited = os.pipe()
+
+    def test(made: arena.Arena) -> None:
+        this = os.pidfd_open(os.getpid())
+        os.register_at_fork(
+            after_in_child=lambda: select.select([this], [], []),  # until the other one has ended
+            after_in_parent=lambda: os.kill(os.getpid(), signal.SIGKILL),
+        )
+        made.run(Work(None, {"plain": linger}), "plain", "raw", 0.1)
+
+    inside(test)
+    os.close(inherited)
+    assert select.select([alive], [], [], 10)[0], "a process lives on"
+    os.close(alive)
+
+
+def test_ctrl_c_while_it_forks_comes_afterwards_and_leaves_no_process_behind() -> None:
+    def test(made: arena.Arena) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        alive, inherited = os.pipe()
+
+        def press() -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+        os.register_at_fork(after_in_child=press, after_in_parent=press)
+        with pytest.raises(KeyboardInterrupt):
+            made.run(Work(None, {"plain": linger}), "plain", "raw", 0.1)
+        os.close(inherited)
+        assert os.read(alive, 1) == b""  # whoever has inherited it has ended
 
     inside(test)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +51,26 @@ def test_a_picture(tmp_path: Path) -> None:
 
 def test_an_unknown_figure_is_status_2() -> None:
     bench("speed", status=2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_it_ends_no_process_stays_behind(number: int) -> None:
+    terminal, progress = os.openpty()
+    alive, inherited = os.pipe()
+    with subprocess.Popen(
+        [*BENCH, "bulk-send"],
+        stdout=subprocess.DEVNULL,
+        stderr=progress,
+        pass_fds=[inherited],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Who starts us may ignore it.
+    ) as process:
+        os.close(inherited)
+        seen = b""
+        while b"kernel, round" not in seen:
+            seen += os.read(terminal, 1000)
+        process.send_signal(number)
+        process.wait(10)
+        assert select.select([alive], [], [], 10)[0], "a process lives on"
+    for each in terminal, progress, alive:
+        os.close(each)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)

@@ -6,9 +6,9 @@ import ctypes
 import gc
 import os
 import signal
-from collections.abc import Callable
-from contextlib import suppress
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 
@@ -55,8 +55,9 @@ class Arena:
             told = setting._replace(channel=theirs)
             processes.append(FORK.Process(target=self._at_the_peer, args=(work.peer, told, peers_end), daemon=True))
         try:
-            for process in processes:
-                process.start()
+            with _interrupts_held():
+                for process in processes:
+                    process.start()
             sample = _outcome(result, trouble)
         finally:
             for process in processes:
@@ -105,9 +106,8 @@ def _measure(run: Run, setting: Setting, end: Connection) -> None:
 
 
 def _report(run: Callable[[], object], end: Connection) -> None:
-    """In a new process: it ends with the one that made it, which alone heeds Ctrl-C. What is raised is sent there."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a new process: it ends with the one that made it. What is raised is sent there."""
+    _end_with_parent()
     try:
         run()
     except BaseException as error:
@@ -115,6 +115,25 @@ def _report(run: Callable[[], object], end: Connection) -> None:
             error = error.exceptions[0]
         with suppress(OSError):
             end.send(f"{type(error).__name__}: {error}")
+        os._exit(1)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C within the block comes after it, when what was begun is known and can be ended; to a process that is begun
+    within the block it never comes."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """However that ends, and also if it has ended already: then another process has become the parent."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    maker = parent_process()
+    if maker is None or os.getppid() != maker.pid:
         os._exit(1)
 
 
