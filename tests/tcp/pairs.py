@@ -119,6 +119,8 @@ class Pair:
         self.server = Endpoint(server, SECRET[::-1], mss=lambda remote: mss, answers=lambda local, port: True)
         self.wire: list[tuple[float, Flow, Segment]] = []
         """Every segment that left, lost or not: when, from which side."""
+        self.loses: Callable[[Flow, Segment], bool] = lambda flow, seg: False
+        """What vanishes, whatever the path is."""
         self._paths = {CLIENT: out or Path(), SERVER: back or Path()}
         self._speakers = {CLIENT: Speaker(), SERVER: Speaker()}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -138,7 +140,7 @@ class Pair:
             for flow, seg in endpoint.output(self.now):
                 self.wire.append((self.now, flow, seg))
                 self._speakers[flow].says(seg, self._speakers[flow.reversed])
-                for delay in self._paths[flow].delays():
+                for delay in [] if self.loses(flow, seg) else self._paths[flow].delays():
                     self.at(self.now + delay, lambda flow=flow, seg=seg: self._deliver(flow.reversed, seg))  # type: ignore[misc]
 
     def step(self) -> None:

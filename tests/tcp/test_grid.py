@@ -137,6 +137,10 @@ def in_other_states(v: Variables, seg: Arriving) -> Outcome:
         if not v.passive:
             seg = replace(seg, flags=seg.flags & ~SYN, seq=seg.seq + 1)
 
+    # A peer that has filled our window stands at its edge. If what filled it is lost, a bare ACK is all we hear of it.
+    if v.state is State.SYN_RECEIVED and seg.flags == ACK and not seg.len and (seg.seq, seg.ack) == (v.edge, v.nxt):
+        return Outcome(State.ESTABLISHED, [acknowledgment(v)], text(1, v.text_end))
+
     # First, sequence number: Table 6. Text that stands before a closed window is trimmed to nothing, but its ACK and
     # its RST are valid.
     last = seg.seq + seg.len - 1

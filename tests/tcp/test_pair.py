@@ -15,6 +15,7 @@ from tests.tcp.pairs import CLIENT, SERVER, Pair, Path, connected, moment_of
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
+from usertcp.tcp.segment import SYN, Flow, Segment
 from usertcp.tcp.state import State
 
 PATIENT = Config(r2=1e6, r2_syn=1e6, rto_min=0.2, rto_max=4.0)
@@ -178,3 +179,56 @@ def test_two_that_open_toward_each_other_make_one_connection(
         User(pair, pair.server, conns[1], same, seed=2, pause=0.1),
     ]
     converse(pair, users, [client, server])
+
+
+def clients_text(flow: Flow, seg: Segment) -> bool:
+    return flow == CLIENT and bool(seg.data)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    window=st.integers(1000, 20_000),
+    config=st.builds(
+        replace, st.just(PATIENT), timestamps=st.booleans(), sack=st.booleans(), mss=st.integers(64, 1460)
+    ),
+)
+def test_whose_own_text_never_arrives_may_hear_the_others_all_the_same(window: int, config: Config) -> None:
+    """It has filled the other one's window, so its acknowledgments name the right edge as SEQ."""
+    config = replace(config, receive_buffer=window)
+    pair, client, server = connected(config, config)
+    pair.loses = clients_text
+    began, sent, got = pair.now, 0, 0
+
+    def all_is_there() -> bool:
+        nonlocal sent, got
+        client.send(bytes(100), pair.now)
+        sent += server.send(bytes(min(50_000 - sent, 10_000)), pair.now)
+        if client.readable:
+            got += len(client.receive(100_000, pair.now))
+        pair.client.touch(client)
+        pair.server.touch(server)
+        return got == 50_000
+
+    pair.run(all_is_there)
+    assert pair.now - began < 60
+
+
+def test_a_listener_hears_the_handshakes_end_from_a_client_that_has_filled_its_window() -> None:
+    """The ACK that ends the handshake is lost, and all text. What answers the SYN,ACK that comes again names the right
+    edge."""
+    config = replace(PATIENT, receive_buffer=3000)
+    pair = Pair(config, config)
+    listener = pair.server.listen("", 80)
+    client = pair.client.open(CLIENT, pair.now)
+    first = pair.now + 0.5
+
+    def loses(flow: Flow, seg: Segment) -> bool:
+        return clients_text(flow, seg) or (flow == CLIENT and not seg.flags & SYN and pair.now < first)
+
+    pair.loses = loses
+    pair.run(lambda: client.state is State.ESTABLISHED)
+    client.send(bytes(10_000), pair.now)
+    pair.client.touch(client)
+    pair.run(lambda: pair.now > first + 1)
+    assert client.status(pair.now).flight_size == 3000
+    assert listener.accept() is not None

@@ -40,7 +40,7 @@ def random_scenario(seed: int) -> Scenario:
         window_scaling=window_scaling,
         pacing=pacing,
         receive_buffer=random.choice((3000, 30_000)),
-        mtu=random.choice((None, None, None, 1300)),
+        mtu=random.choice((None, None, 600, 1300)),
         send_buffer=50_000,
         patience=3600.0,  # Over the worst of these paths a hundred seconds of bad luck do happen.
         seed=seed,

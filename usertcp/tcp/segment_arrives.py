@@ -156,12 +156,16 @@ def answers_probe(tcb: Tcb, seg: Segment) -> bool:
 
 
 def from_the_edge(tcb: Tcb, seg: Segment) -> bool:
-    """Does this acknowledge something new, from a peer that has filled the window, of which we miss a part? Its SND.NXT
-    is the right edge then, and Table 6 discards whatever names that SEQ. Two ends that have filled each other's window,
-    and lost the beginning, would never hear of each other. Linux takes any bare acknowledgment at the edge."""
+    """Does this acknowledge something new, from a peer that has filled the window, of which we miss the beginning? Its
+    SND.NXT is the right edge then, and Table 6 discards whatever names that SEQ: of two ends that have filled each
+    other's window, neither could go on until the other one's text gets through. Linux takes any bare acknowledgment at
+    the edge. Here it ends nothing, as Table 6 has it, unless something that lies beyond RCV.NXT proves the peer right.
+    """
     snd, rcv = tcb.snd, tcb.rcv
     bare = not seg.len and seg.flags & (ACK | RST) == ACK
-    return bare and tcb.receive_buffer.holes > 0 and seg.seq == rcv.edge and snd.una < seg.ack <= snd.nxt
+    harmless = (tcb.state in RECEIVING or tcb.state is State.SYN_RECEIVED) and seg.ack <= tcb.send_buffer.end
+    heard = harmless or tcb.receive_buffer.holes > 0
+    return bare and heard and seg.seq == rcv.edge and snd.una < seg.ack <= snd.nxt
 
 
 def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
