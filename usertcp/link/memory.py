@@ -11,7 +11,7 @@ import trio
 from usertcp.errors import HostUnreachable
 from usertcp.link import Buffer, Direction, Link, Watcher, canonical
 from usertcp.link.path import Agenda, Passage, Path
-from usertcp.link.virtual_time import VIRTUAL_TIME
+from usertcp.link.virtual_time import VIRTUAL_TIME, VirtualTime
 
 MOST_UNDER_WAY = 100_000
 """Packets on their way to one end. More would mean that nobody receives there: then the newest are dropped."""
@@ -36,8 +36,11 @@ class MemoryLink(Link):
         self._watchers: list[Watcher] = []
         self._closed = False
         self._under_way = 0
+        """Packets that will come out here."""
+        self._virtual_time: VirtualTime | None = None
+        """What they come in, if there is one: while `deliver` waits, ..."""
         self._take: Callable[[Sequence[Buffer]], None] | None = None
-        """Whom to hand packets at once: while `deliver` waits."""
+        """... and whom to hand them then, at once."""
         self._failure: Exception | None = None
         """What that raised."""
 
@@ -62,16 +65,17 @@ class MemoryLink(Link):
                 raise self._failure
             packets = self._inbox.take(trio.current_time())
             if packets:
+                self._under_way -= len(packets)
                 self._counts["received"] += len(packets)
                 return packets
         raise trio.ClosedResourceError("the link was closed")
 
     async def deliver(self, take: Callable[[Sequence[Buffer]], None]) -> NoReturn:
-        self._take = take
+        self._take, self._virtual_time = take, VIRTUAL_TIME.get()
         try:
             await super().deliver(take)
         finally:
-            self._take = None
+            self._take = self._virtual_time = None
 
     def source_address(self, remote: str) -> str:
         for address in self.addresses:
@@ -96,22 +100,22 @@ class MemoryLink(Link):
         """A packet will come out here."""
         if self._closed:
             return
-        if self._under_way + len(self._inbox) >= MOST_UNDER_WAY:
+        if self._under_way >= MOST_UNDER_WAY:
             self._counts["receive_queue_full"] += 1
             return
-        if time > now and (virtual_time := VIRTUAL_TIME.get()) is not None:
-            self._under_way += 1
-            virtual_time.happens(time, self._arrive, packet)
+        self._under_way += 1
+        if time > now and self._virtual_time is not None:
+            self._virtual_time.happens(time, self._arrive, packet)
         else:
             self._inbox.add(time, packet)
 
     def _arrive(self, packets: list[bytes]) -> None:
         """In virtual time packets come to whoever waits for them, not to a task that wakes up."""
-        self._under_way -= len(packets)
         if self._take is None or self._closed or self._failure:
             for packet in packets:
                 self._inbox.add(trio.current_time(), packet)
             return
+        self._under_way -= len(packets)
         self._counts["received"] += len(packets)
         try:
             self._take(packets)

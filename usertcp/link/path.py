@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, repeat
 from math import inf
 from random import Random
 from typing import Generic, NamedTuple, TypeVar
@@ -93,61 +93,54 @@ class Path:
           unfinished_checksum: the TCP checksum covers the pseudo-header only. Corruption then hits the addresses, since
             anywhere else nobody could notice, as on no real path.
         """
-        passage = Passage([], [])
         if len(packet) > self.mtu:
-            passage.deeds.append(("dropped", f"larger than {self.mtu} octets"))
-            return passage
+            return Passage([], [("dropped", f"larger than {self.mtu} octets")])
         at = self._transmitted(len(packet), now)
         if at is None:
-            passage.deeds.append(("dropped", "queue full"))
-            return passage
-        if self._queue_is_long and (ce := marked(packet)) is not None:
-            passage.deeds.append(("marked", "CE"))
+            return Passage([], [("dropped", "queue full")])
+        deeds: list[tuple[Deed, str]] = []
+        queue_is_long = len(self._waiting) > self.mark_packets or self._waiting_octets > self.mark_octets
+        if queue_is_long and (ce := marked(packet)) is not None:
+            deeds.append(("marked", "CE"))
             packet = ce
         if next(self._fates):
-            passage.deeds.append(("dropped", "lost"))
-            return passage
+            deeds.append(("dropped", "lost"))
+            return Passage([], deeds)
         at += self.delay
         copies = 1
         if self.duplication and self._happens(self.duplication):
-            passage.deeds.append(("duplicated", ""))
+            deeds.append(("duplicated", ""))
             copies = 2
         if self.reordering and self._happens(self.reordering):
-            passage.deeds.append(("delayed", f"{self.reordering_delay:g} s"))
+            deeds.append(("delayed", f"{self.reordering_delay:g} s"))
             at += self.reordering_delay
         if self.corruption and self._happens(self.corruption):
-            passage.deeds.append(("corrupted", ""))
+            deeds.append(("corrupted", ""))
             packet = self._corrupted(packet, unfinished_checksum)
-        passage.arrivals.append((at, packet))
-        if copies > 1:
-            passage.arrivals.append((at, packet))
-        return passage
-
-    @property
-    def _queue_is_long(self) -> bool:
-        return len(self._waiting) > self.mark_packets or self._waiting_octets > self.mark_octets
+        return Passage([(at, packet)] * copies, deeds)
 
     def _by_chance(self, probability: float) -> Iterator[bool]:
-        while True:
-            yield self._happens(probability)
+        return (self._happens(probability) for _ in repeat(None)) if probability else repeat(False)
 
     def _happens(self, probability: float) -> bool:
-        return probability > 0 and self._random.random() < probability
+        return self._random.random() < probability
 
     def _transmitted(self, octets: int, now: float) -> float | None:
         """When the last bit has left, or None if the queue has no room."""
         if self.rate == inf:
             return now
-        while self._waiting and self._waiting[0][0] <= now:
-            self._waiting_octets -= self._waiting.popleft()[1]
-        begins = max(now, self._free_at)
+        waiting, begins = self._waiting, self._free_at
+        while waiting and waiting[0][0] <= now:
+            self._waiting_octets -= waiting.popleft()[1]
         if begins > now:
-            if len(self._waiting) >= self.queue_packets or self._waiting_octets + octets > self.queue_octets:
+            if len(waiting) >= self.queue_packets or self._waiting_octets + octets > self.queue_octets:
                 return None
-            self._waiting.append((begins, octets))
+            waiting.append((begins, octets))
             self._waiting_octets += octets
-        self._free_at = begins + octets * 8 / self.rate
-        return self._free_at
+        else:
+            begins = now
+        free_at = self._free_at = begins + octets * 8 / self.rate
+        return free_at
 
     def _corrupted(self, packet: bytes, unfinished_checksum: bool) -> bytes:
         first, end = 0, len(packet)
