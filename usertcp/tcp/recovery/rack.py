@@ -52,6 +52,11 @@ class Transmissions:
         self._count += 1
         sent = Transmission(self._count, left, right, now, left < self.end)
         self.queue.append(sent)
+        if left >= self.end:
+            self._lefts.append(left)
+            self._of.append(sent)
+            self.end = right
+            return
         first, last = bisect_left(self._lefts, left), bisect_left(self._lefts, right)
         lefts, of = [left], [sent]
         begins = last < len(self._lefts) and self._lefts[last] == right
@@ -64,11 +69,12 @@ class Transmissions:
 
     def of(self, left: int, right: int) -> Iterator[tuple[int, int, Transmission]]:
         """The parts of [left, right), each with its latest transmission."""
-        for i in range(max(bisect_right(self._lefts, left) - 1, 0), len(self._lefts)):
-            begin = max(self._lefts[i], left)
-            end = min(self._lefts[i + 1] if i + 1 < len(self._lefts) else self.end, right)
-            if begin >= right:
-                return
+        lefts = self._lefts
+        first = max(bisect_right(lefts, left) - 1, 0)
+        last = bisect_left(lefts, right, first)
+        for i in range(first, last):
+            begin = max(lefts[i], left)
+            end = min(lefts[i + 1] if i + 1 < len(lefts) else self.end, right)
             if begin < end:
                 yield begin, end, self._of[i]
 
@@ -169,15 +175,18 @@ class Rack:
     def detect(self, board: Scoreboard, una: int, impatient: bool, now: float) -> bool:
         """Mark what is lost (6.2, step 5); say whether anything is.
 
-        Transmissions are looked at in the order of time up to the first that is still waited for: so each is found
-        lost or delivered once. `deadline` is that one's, and when it has passed, the next one's.
+        Transmissions are looked at in the order of time up to the first that is still waited for, or that nothing later
+        has overtaken: so each is found lost or delivered once. `deadline` is the first one's, and when it has passed,
+        the next one's.
         """
         found, over = False, 0
         wait = self.rtt + self.reo_wnd(impatient)
         self.deadline = inf
         for sent in self.sent.queue:
-            if live := self._in_network(board, sent, una):
-                if sent.number >= self.latest:
+            if sent.number > self.latest:
+                break
+            if sent.right > una and (live := self._in_network(board, sent, una)):
+                if sent.number == self.latest:
                     break
                 if sent.time + wait > now:
                     self.deadline = sent.time + wait

@@ -189,7 +189,7 @@ class Sack:
         if news.dsack is not None:
             rack.on_dsack(una, nxt)
         impatient = self.fast or una < self.recover or self.duplicates >= DUPLICATES
-        impatient = impatient or self.scoreboard.loss_edge(smss) is not None
+        impatient = impatient or (self.sacked_octets > 0 and self.scoreboard.loss_edge(smss) is not None)
         return rack.detect(self.scoreboard, una, impatient, now)
 
     def _judge(self, una: int, smss: int) -> bool:

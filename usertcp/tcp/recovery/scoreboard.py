@@ -32,6 +32,8 @@ class Scoreboard:
         Returns:
           What of it was not SACKed before.
         """
+        if not self.sacked.octets and not self.lost.octets:
+            return [(before, una)]
         delivered = self.sacked.gaps(before, una)
         self.sacked.remove(before, una)
         self.lost.remove(before, una)
