@@ -23,7 +23,7 @@ def by_words(octets: bytes) -> int:
     return ~total & 0xFFFF
 
 
-@given(st.binary(min_size=1, max_size=100))
+@given(st.binary(min_size=1, max_size=1000))
 def test_equals_the_sum_of_words(octets: bytes) -> None:
     assert checksum(octets) % 65535 == by_words(octets) % 65535
 

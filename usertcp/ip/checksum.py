@@ -8,6 +8,8 @@ Buffer = bytes | bytearray | memoryview
 """Octets that are looked at where they are."""
 
 MODULUS = 65535
+LARGE = 256
+"""Octets of which the division costs more than to read them in four parts and to divide the sum of these."""
 
 
 def checksum(octets: Buffer, pseudo: int = 0) -> int:
@@ -15,9 +17,14 @@ def checksum(octets: Buffer, pseudo: int = 0) -> int:
 
     0 if the octets contain their own checksum and are intact. An odd octet at the end counts as if a zero followed.
     """
-    number = int.from_bytes(octets, "big")
+    quarter = len(octets) // 8 * 2 if len(octets) > LARGE else 0
+    number = int.from_bytes(octets[3 * quarter :], "big")
     if len(octets) & 1:
         number <<= 8
+    if quarter:
+        number += int.from_bytes(octets[:quarter], "big")
+        number += int.from_bytes(octets[quarter : 2 * quarter], "big")
+        number += int.from_bytes(octets[2 * quarter : 3 * quarter], "big")
     return -(pseudo + number) % MODULUS
 
 

@@ -1,4 +1,4 @@
-"""The codec for throughput: `struct`, one pack for the headers of IP and TCP together."""
+"""The codec for throughput: `struct`, one pack for the headers of IP and TCP together, and one unpack for most."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import replace
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
-from usertcp.ip.checksum import MODULUS, Buffer, checksum
-from usertcp.ip.header import DONT_FRAGMENT, TCP, parse
+from usertcp.ip.checksum import MODULUS, Buffer, checksum, pseudo_header
+from usertcp.ip.header import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET, TCP, parse
 from usertcp.ip.icmp import parse_error
 from usertcp.tcp.segment import FIN, FLAGS, PSH, Flow, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.super_segment import PACKET
 from usertcp.wire import IcmpError
 from usertcp.wire.options import read, signed, write
-from usertcp.wire.verify import TCP_HEADER, verify_tcp
+from usertcp.wire.verify import TCP_HEADER, is_unfinished, verify_tcp
 
 _TCP = struct.Struct("!HHIIHHHH")
+_IPV4 = struct.Struct("!BBHHHBBH4s4s")
 _IPV4_TCP = struct.Struct("!BBHHHBBH4s4sHHIIHHHH")
 _IPV6_TCP = struct.Struct("!IHBB16s16sHHIIHHHH")
 _SEQ = struct.Struct("!I")
@@ -113,19 +114,47 @@ class FastCodec:
 
     def decode(self, packet: Buffer, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
         """See `Codec.decode`. The text of a packet that is a view is one too."""
-        header = parse(packet)
-        if header.protocol != TCP:
-            error = parse_error(bytes(packet))
-            if error is None:
-                return None
-            flow = Flow(error.source, error.source_port, error.destination, error.destination_port)
-            return IcmpError(error.reporter, flow, error.seq, error.version, error.type, error.code, error.mtu)
-        data = verify_tcp(packet, header, unfinished_checksum)
-        source_port, destination_port, seq, ack, flags, wnd, _, up = _TCP.unpack_from(packet, header.start)
-        options = read(bytes(packet[header.start + TCP_HEADER : data]))
-        if options.signature is not None:
-            options.signature.header = bytes(packet[header.start : data])
-        source, destination = texts(header.source, header.destination)
-        flow = Flow(destination, destination_port, source, source_port)
-        text = packet[data : header.end] if isinstance(packet, memoryview) else bytes(packet[data : header.end])
-        return flow, Segment(seq, ack, flags & FLAGS, wnd, options, text, up, header.traffic_class)
+        return _decode_plain(packet, unfinished_checksum) or _decode_any(packet, unfinished_checksum)
+
+
+def _decode_plain(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segment] | None:
+    """What nearly every packet is, IPv4 without options, and TCP, whole and intact. None: it is not."""
+    if len(packet) < 40:
+        return None
+    version_ihl, traffic_class, end, _, fragment, _, protocol, _, source, destination = _IPV4.unpack_from(packet)
+    data = 20 + (packet[32] >> 4) * 4
+    if version_ihl != 0x45 or protocol != TCP or fragment & (MORE_FRAGMENTS | OFFSET) or checksum(packet[:20]):
+        return None
+    if not 40 <= data <= end <= len(packet):
+        return None
+    if unfinished_checksum and is_unfinished(packet, 20, pseudo_header(source, destination, TCP, end - 20)):
+        pass
+    elif checksum(packet[12:end], TCP + end - 20):  # The addresses stand right before the segment.
+        return None
+    return _segment(packet, source, destination, 20, data, end, traffic_class)
+
+
+def _decode_any(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segment] | IcmpError | None:
+    header = parse(packet)
+    if header.protocol != TCP:
+        error = parse_error(bytes(packet))
+        if error is None:
+            return None
+        flow = Flow(error.source, error.source_port, error.destination, error.destination_port)
+        return IcmpError(error.reporter, flow, error.seq, error.version, error.type, error.code, error.mtu)
+    data = verify_tcp(packet, header, unfinished_checksum)
+    return _segment(packet, header.source, header.destination, header.start, data, header.end, header.traffic_class)
+
+
+def _segment(
+    packet: Buffer, source: bytes, destination: bytes, start: int, data: int, end: int, traffic_class: int
+) -> tuple[Flow, Segment]:
+    """What stands at *start*, its text from *data* to *end*."""
+    source_port, destination_port, seq, ack, flags, wnd, _, up = _TCP.unpack_from(packet, start)
+    options = read(bytes(packet[start + TCP_HEADER : data]))
+    if options.signature is not None:
+        options.signature.header = bytes(packet[start:data])
+    remote, local = texts(source, destination)
+    flow = Flow(local, destination_port, remote, source_port)
+    text = packet[data:end] if isinstance(packet, memoryview) else bytes(packet[data:end])
+    return flow, Segment(seq, ack, flags & FLAGS, wnd, options, text, up, traffic_class)

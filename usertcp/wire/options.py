@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import fields, replace
-from operator import attrgetter
+from dataclasses import replace
+from functools import lru_cache
+from itertools import chain
 
 from usertcp.errors import MalformedPacket
 from usertcp.tcp.options import LONGEST, NO_OPTIONS, EcnFeedback, Options, Signature
@@ -18,8 +19,8 @@ _FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II
 _LENGTHS = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
 _TWO_NUMBERS = struct.Struct("!II")
 _ALIGNED_TIMESTAMPS = b"\x01\x01\x08\x0a"
-_others = attrgetter(*(field.name for field in fields(Options) if field.name != "timestamps"))
-_NO_OTHERS = _others(NO_OPTIONS)
+_SACK_BEHIND_TIMESTAMPS = {n: struct.Struct(f"!4sII4B{2 * n}I") for n in range(1, 4)}
+"""By the number of blocks."""
 
 
 def layout(options: Options) -> list[tuple[int, tuple[int, ...] | bytes]]:
@@ -74,8 +75,13 @@ def write(options: Options) -> bytes:
     """The octets of the list, padded with zeros to a multiple of four (RFC 9293, 3.1, MUST-69)."""
     if options is NO_OPTIONS:
         return b""
-    if options.timestamps and _others(options) == _NO_OTHERS:  # nearly every segment
-        return _ALIGNED_TIMESTAMPS + _TWO_NUMBERS.pack(*options.timestamps)
+    if options.timestamps and _nothing_rare(options):
+        if not options.sack:
+            return _ALIGNED_TIMESTAMPS + _TWO_NUMBERS.pack(*options.timestamps)
+        if (form := _SACK_BEHIND_TIMESTAMPS.get(len(options.sack))) is not None:
+            length = form.size - 14
+            edges = chain.from_iterable(options.sack)
+            return form.pack(_ALIGNED_TIMESTAMPS, *options.timestamps, NOP, NOP, SACK, length, *edges)
     octets = b""
     for kind, value in layout(options):
         if kind <= NOP:
@@ -84,6 +90,20 @@ def write(options: Options) -> bytes:
         data = struct.pack(_FORMATS.get(kind, f"!{len(value)}I"), *value) if isinstance(value, tuple) else value
         octets += bytes((kind, 2 + len(data))) + data
     return octets + bytes(-len(octets) % 4)
+
+
+def _nothing_rare(options: Options) -> bool:
+    """Is there none but those that ordinary segments of most connections have: timestamps and SACK?"""
+    return (
+        options.mss is None
+        and options.window_scale is None
+        and not options.sack_permitted
+        and options.user_timeout is None
+        and options.signature is None
+        and options.fast_open is None
+        and options.accurate_ecn is None
+        and not options.unknown
+    )
 
 
 def signed(options: Options, header: bytes, data: bytes | memoryview) -> Options:
@@ -166,8 +186,8 @@ def read(octets: bytes) -> Options:
     """
     if not octets:
         return NO_OPTIONS
-    if len(octets) == 12 and octets[:4] == _ALIGNED_TIMESTAMPS:  # Nearly every segment of a connection with timestamps.
-        return Options(timestamps=_TWO_NUMBERS.unpack_from(octets, 4))
+    if len(octets) == 12 and octets[:4] == _ALIGNED_TIMESTAMPS:
+        return _with_timestamps(octets)
     options = Options()
     unknown = []
     for kind, data in split(octets):
@@ -195,3 +215,9 @@ def read(octets: bytes) -> Options:
             unknown.append((kind, data))
     options.unknown = tuple(unknown)
     return options
+
+
+@lru_cache(256)
+def _with_timestamps(octets: bytes) -> Options:
+    """Nearly every segment of a connection with timestamps has nothing else, and those of one millisecond are alike."""
+    return Options(timestamps=_TWO_NUMBERS.unpack_from(octets, 4))

@@ -13,9 +13,6 @@ TCP_HEADER = 20
 def verify_tcp(packet: Buffer, header: Header, unfinished_checksum: bool) -> int:
     """Check the lengths and the checksum of the TCP segment in a packet (RFC 9293, 3.1, MUST-3).
 
-    An unfinished checksum is the sum of the pseudo-header, not complemented: what Linux leaves to the interface that
-    sends, for a super-segment with the length of the whole.
-
     Returns:
       The index of the segment's data.
 
@@ -31,7 +28,12 @@ def verify_tcp(packet: Buffer, header: Header, unfinished_checksum: bool) -> int
     if not start + TCP_HEADER <= data <= end:
         raise MalformedPacket("TCP data offset does not fit the segment")
     pseudo = pseudo_header(header.source, header.destination, TCP, end - start)
-    field = packet[start + 16] << 8 | packet[start + 17]
-    if not (unfinished_checksum and field % MODULUS == pseudo) and checksum(packet[start:end], pseudo):
+    if not (unfinished_checksum and is_unfinished(packet, start, pseudo)) and checksum(packet[start:end], pseudo):
         raise MalformedPacket("bad TCP checksum")
     return data
+
+
+def is_unfinished(packet: Buffer, start: int, pseudo: int) -> bool:
+    """Is the checksum of the TCP segment at *start* only the sum of its pseudo-header, not complemented? Linux leaves
+    the rest to the interface that sends; for a super-segment the length is that of the whole."""
+    return (packet[start + 16] << 8 | packet[start + 17]) % MODULUS == pseudo
