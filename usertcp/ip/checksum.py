@@ -17,14 +17,15 @@ def checksum(octets: Buffer, pseudo: int = 0) -> int:
 
     0 if the octets contain their own checksum and are intact. An odd octet at the end counts as if a zero followed.
     """
-    quarter = len(octets) // 8 * 2 if len(octets) > LARGE else 0
-    number = int.from_bytes(octets[3 * quarter :], "big")
-    if len(octets) & 1:
+    size = len(octets)
+    if size > LARGE:
+        quarter = size // 8 * 2
+        first, second, third = octets[:quarter], octets[quarter : 2 * quarter], octets[2 * quarter : 3 * quarter]
+        pseudo += int.from_bytes(first, "big") + int.from_bytes(second, "big") + int.from_bytes(third, "big")
+        octets = octets[3 * quarter :]
+    number = int.from_bytes(octets, "big")
+    if size & 1:
         number <<= 8
-    if quarter:
-        number += int.from_bytes(octets[:quarter], "big")
-        number += int.from_bytes(octets[quarter : 2 * quarter], "big")
-        number += int.from_bytes(octets[2 * quarter : 3 * quarter], "big")
     return -(pseudo + number) % MODULUS
 
 

@@ -9,8 +9,8 @@ from typing import NoReturn
 import trio
 
 from usertcp.errors import HostUnreachable
-from usertcp.link import Buffer, Direction, Link, Watcher, canonical
-from usertcp.link.path import Agenda, Passage, Path
+from usertcp.link import Buffer, Deed, Direction, Link, Watcher, canonical
+from usertcp.link.path import Agenda, Path
 from usertcp.link.virtual_time import VIRTUAL_TIME, VirtualTime
 
 MOST_UNDER_WAY = 100_000
@@ -50,11 +50,11 @@ class MemoryLink(Link):
             return
         self._counts["sent"] += 1
         now = trio.current_time()
-        passage = self.path.carry(packet, now)
-        if passage.deeds:
-            self._tell(packet, "out", passage)
-            self.peer._tell(packet, "in", passage)
-        for time, octets in passage.arrivals:
+        arrivals, deeds = self.path.carry(packet, now)
+        if deeds:
+            self._tell(packet, "out", deeds)
+            self.peer._tell(packet, "in", deeds)
+        for time, octets in arrivals:
             self.peer._expect(octets, time, now)
 
     async def receive(self) -> Sequence[bytes]:
@@ -123,8 +123,8 @@ class MemoryLink(Link):
             self._failure = error
             self._inbox.ring()
 
-    def _tell(self, packet: bytes, direction: Direction, passage: Passage) -> None:
-        for deed, detail in passage.deeds:
+    def _tell(self, packet: bytes, direction: Direction, deeds: Sequence[tuple[Deed, str]]) -> None:
+        for deed, detail in deeds:
             for watcher in self._watchers:
                 watcher(packet, direction, deed, detail)
 

@@ -6,11 +6,12 @@ editable. `usertcp.wire.fast.FastCodec` does the same with `struct`.
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple, Protocol
 
 from usertcp.ip import extension
 from usertcp.ip.checksum import Buffer
-from usertcp.ip.header import ICMP, ICMPV6, TCP
+from usertcp.ip.header import ICMP, ICMPV6, MORE_FRAGMENTS, OFFSET, TCP
 from usertcp.tcp.segment import Flow, Segment
 
 
@@ -58,6 +59,10 @@ class Codec(Protocol):
         ...
 
 
+_LOOK = struct.Struct("!B5xHxB10xHH")
+"""Of an IPv4 header without options: version and length, fragment, protocol; and the ports behind it."""
+
+
 class Ports(NamedTuple):
     """What `ports` saw."""
 
@@ -76,12 +81,17 @@ def ports(packet: Buffer) -> Ports | None:
       None for what `Codec.decode` has no use for: neither TCP, nor ICMP, nor hidden behind IPv6 extension headers.
       Ports are 0 where it takes more than a look: ICMP, fragments, extension headers, octets too few or not IP at all.
     """
-    version = packet[0] >> 4 if len(packet) >= 24 else 0
+    if len(packet) < _LOOK.size:
+        return Ports(0, 0, 0)
+    version_ihl, fragment, protocol, source, destination = _LOOK.unpack_from(packet)
+    if version_ihl == 0x45 and protocol == TCP and not fragment & (MORE_FRAGMENTS | OFFSET):
+        return Ports(TCP, source, destination)
+    version = version_ihl >> 4
     if version == 4:
-        protocol, at = packet[9], (packet[0] & 15) * 4
+        at = (version_ihl & 15) * 4
         if protocol not in (TCP, ICMP):
             return None
-        fragmented = packet[6] & 0x3F or packet[7]
+        fragmented = fragment & (MORE_FRAGMENTS | OFFSET)
     elif version == 6:
         protocol, at, fragmented = packet[6], 40, 0
         if protocol not in (TCP, ICMPV6) and protocol not in extension.KINDS:

@@ -1,4 +1,4 @@
-"""The codec for throughput: `struct`, one pack for the headers of IP and TCP together, and one unpack for most."""
+"""The codec for throughput: `struct`, and what many packets have in common is worked out once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
-from usertcp.ip.checksum import MODULUS, Buffer, checksum, pseudo_header
+from usertcp.ip.checksum import Buffer, checksum, pseudo_header
 from usertcp.ip.header import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET, TCP, parse
 from usertcp.ip.icmp import parse_error
 from usertcp.tcp.segment import FIN, FLAGS, PSH, Flow, Segment
@@ -20,22 +20,27 @@ from usertcp.wire.verify import TCP_HEADER, is_unfinished, verify_tcp
 
 _TCP = struct.Struct("!HHIIHHHH")
 _IPV4 = struct.Struct("!BBHHHBBH4s4s")
-_IPV4_TCP = struct.Struct("!BBHHHBBH4s4sHHIIHHHH")
-_IPV6_TCP = struct.Struct("!IHBB16s16sHHIIHHHH")
+_IPV6 = struct.Struct("!IHBB16s16s")
 _SEQ = struct.Struct("!I")
 SEQ_AT = {4: 24, 6: 44}
 """Of SEQ in a packet, by the version of IP."""
 PAIRS = 1 << 14
-"""Pairs of addresses of which both forms are remembered: packing and unpacking them would cost as much as all else."""
+"""Pairs of addresses whose text is remembered: to make it would cost as much as all else."""
+HEADERS = 1 << 12
+"""IP headers that are remembered: those of a connection differ in the length only."""
 
 
-@lru_cache(PAIRS)
-def packed(source: str, destination: str) -> tuple[bool, bytes, bytes, int]:
-    """Whether the addresses are of IPv6, both as octets, and the sum that checksums have of them."""
-    ipv6 = ":" in source
-    family = AF_INET6 if ipv6 else AF_INET
-    octets = inet_pton(family, source), inet_pton(family, destination)
-    return ipv6, *octets, int.from_bytes(b"".join(octets), "big") % MODULUS
+@lru_cache(HEADERS)
+def _ip_header(local: str, remote: str, length: int, ttl: int, traffic_class: int) -> tuple[bytes, int]:
+    """The IP header before *length* octets of TCP, and the sum of their pseudo-header."""
+    family = AF_INET6 if ":" in local else AF_INET
+    source, destination = inet_pton(family, local), inet_pton(family, remote)
+    pseudo = pseudo_header(source, destination, TCP, length)
+    if family == AF_INET6:
+        return _IPV6.pack(6 << 28 | traffic_class << 20, length, TCP, ttl, source, destination), pseudo
+    fields = 0x45, traffic_class, _IPV4.size + length, 0, DONT_FRAGMENT, ttl, TCP
+    own = checksum(_IPV4.pack(*fields, 0, source, destination))
+    return _IPV4.pack(*fields, own, source, destination), pseudo
 
 
 @lru_cache(PAIRS)
@@ -62,41 +67,27 @@ class FastCodec:
         """
         options = write(seg.options)
         rest = options + seg.data
-        length = TCP_HEADER + len(rest)
         offset_flags = (TCP_HEADER + len(options)) << 10 | seg.flags
         local, local_port, remote, remote_port = flow
         if seg.options.signature is not None:
             header = _TCP.pack(local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, 0, seg.up) + options
             rest = write(signed(seg.options, header, seg.data)) + seg.data
-        ipv6, source, destination, addresses = packed(local, remote)
-        fields = local_port + remote_port + seg.seq + seg.ack + offset_flags + seg.wnd + seg.up
-        own = checksum(rest, addresses + TCP + length + fields)
-        tcp = (local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, own, seg.up)
         ttl = self.ttl if seg.ttl is None else seg.ttl
-        tos = seg.traffic_class
-        if ipv6:
-            return _IPV6_TCP.pack(6 << 28 | tos << 20, length, TCP, ttl, source, destination, *tcp) + rest
-        total = 20 + length
-        ip = -((0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | TCP) + addresses) % MODULUS
-        return _IPV4_TCP.pack(0x45, tos, total, 0, DONT_FRAGMENT, ttl, TCP, ip, source, destination, *tcp) + rest
+        ip, pseudo = _ip_header(local, remote, TCP_HEADER + len(rest), ttl, seg.traffic_class)
+        fields = local_port + remote_port + seg.seq + seg.ack + offset_flags + seg.wnd + seg.up
+        own = checksum(rest, pseudo + fields)
+        return ip + _TCP.pack(local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, own, seg.up) + rest
 
     def headers(self, flow: Flow, seg: Segment) -> bytes:
         """The headers of a packet whose text stands elsewhere and whose TCP checksum is left to the link: as yet it is
         the sum of the pseudo-header. For segments without a signature."""
         options = write(seg.options)
-        length = TCP_HEADER + len(options) + len(seg.data)
-        local, local_port, remote, remote_port = flow
-        ipv6, source, destination, addresses = packed(local, remote)
-        pseudo = (addresses + TCP + length) % MODULUS
         offset_flags = (TCP_HEADER + len(options)) << 10 | seg.flags
-        tcp = (local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, pseudo, seg.up)
+        local, local_port, remote, remote_port = flow
         ttl = self.ttl if seg.ttl is None else seg.ttl
-        tos = seg.traffic_class
-        if ipv6:
-            return _IPV6_TCP.pack(6 << 28 | tos << 20, length, TCP, ttl, source, destination, *tcp) + options
-        total = 20 + length
-        ip = -((0x4500 | tos) + total + DONT_FRAGMENT + (ttl << 8 | TCP) + addresses) % MODULUS
-        return _IPV4_TCP.pack(0x45, tos, total, 0, DONT_FRAGMENT, ttl, TCP, ip, source, destination, *tcp) + options
+        ip, pseudo = _ip_header(local, remote, TCP_HEADER + len(options) + len(seg.data), ttl, seg.traffic_class)
+        tcp = _TCP.pack(local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, pseudo, seg.up)
+        return ip + tcp + options
 
     def unfinished(self, flow: Flow, seg: Segment) -> Iterator[tuple[int, Buffer, Buffer]]:
         """The packets of a super-segment, of no more text than fits into one: the offset of that text, the headers as
