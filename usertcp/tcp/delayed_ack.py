@@ -15,11 +15,9 @@ def text_accepted(tcb: Tcb, seg: Segment, now: float) -> None:
 
     Full-sized is the largest text that this peer has sent so far, for its path may be narrower than ours.
     """
-    rcv = tcb.rcv
-    most = rcv.mss - tcb.option_octets
-    rcv.full = min(max(rcv.full, len(seg.data)), most)
-    owed = rcv.nxt - rcv.acked
-    if not tcb.config.delayed_ack or len(seg.data) < rcv.full or seg.flags & PSH or owed >= 2 * rcv.full:
+    rcv, octets, delay = tcb.rcv, len(seg.data), tcb.config.delayed_ack
+    full = rcv.full = min(max(rcv.full, octets), rcv.mss - tcb.option_octets)
+    if not delay or octets < full or seg.flags & PSH or rcv.nxt - rcv.acked >= 2 * full:
         tcb.ack_now = True
     elif tcb.timers.delayed_ack == NEVER:
-        tcb.timers.delayed_ack = now + tcb.config.delayed_ack
+        tcb.timers.delayed_ack = now + delay

@@ -44,14 +44,15 @@ def reduce(tcb: Tcb, flight_size: int, now: float) -> None:
 def schedule_probe(tcb: Tcb, now: float) -> None:
     """New data was sent or acknowledged: if nothing more is heard, a probe of the tail is due before the retransmission
     timeout (RFC 8985, 7.2)."""
-    recovery, timers = tcb.recovery, tcb.timers
+    timers, srtt = tcb.timers, tcb.rtt.srtt
     timers.loss_probe = NEVER
-    wanted = tcb.syn_acked and recovery.wants_probe(tcb.snd.una)
-    if not wanted or tcb.loss_probe.end is not None or timers.retransmit == NEVER:
+    if timers.retransmit == NEVER or tcb.loss_probe.end is not None:
+        return
+    if not (tcb.syn_acked and tcb.recovery.wants_probe(tcb.snd.una)):
         return
     pto = WITHOUT_SAMPLE
-    if tcb.rtt.srtt is not None:
-        pto = max(2 * tcb.rtt.srtt, SHORTEST)
+    if srtt is not None:
+        pto = max(2 * srtt, SHORTEST)
         if tcb.flight_size <= tcb.smss:
             pto += MAX_ACK_DELAY
     timers.loss_probe = min(now + pto, timers.retransmit)

@@ -15,11 +15,11 @@ def notice(tcb: Tcb, begin: int, text: bytes | memoryview) -> None:
     2883, 4)."""
     if not (tcb.sack_permitted and tcb.config.dsack and text):
         return
-    end, nxt = begin + len(text), tcb.rcv.nxt
+    end, nxt, buffer = begin + len(text), tcb.rcv.nxt, tcb.receive_buffer
     if begin < nxt:
         oldest = nxt - max(tcb.config.receive_buffer, 1 << 16)
         tcb.duplicate = (begin, min(end, nxt)) if begin >= oldest else None
-    elif (found := tcb.receive_buffer.overlap(begin, end)) is not None:
+    elif buffer.holes and (found := buffer.overlap(begin, end)) is not None:
         tcb.duplicate = found[0]
 
 
@@ -27,8 +27,6 @@ def count(tcb: Tcb) -> int:
     """How many blocks the next segment carries: as many as fit beside what every segment carries. Beside AccECN's
     option, two at least. An acknowledgment of acknowledgments has none, lest it be taken for one of text (RFC 9768,
     3.2.2.5.1)."""
-    if not tcb.sack_permitted:
-        return 0
     blocks = wanted(tcb)
     if not blocks:
         return 0

@@ -23,6 +23,8 @@ class State(Enum):
     LAST_ACK = "LAST-ACK"
     TIME_WAIT = "TIME-WAIT"
 
+    __hash__ = object.__hash__  # Enum's own is a function of Python's, and states are looked up for each segment.
+
     def __str__(self) -> str:
         return self.value
 

@@ -40,25 +40,25 @@ def older(value: int, than: int) -> bool:
 def check(tcb: Tcb, seg: Segment, now: float) -> None:
     """PAWS (RFC 7323, 5.3, R1; 3.2 for a segment that lacks the option). A RST is exempt. A SYN without the option may
     come from a peer that has started anew: it goes on, to be challenged (RFC 5961, 4)."""
-    state = tcb.timestamps
+    state, stamps = tcb.timestamps, seg.options.timestamps
     if not state.enabled or seg.flags & RST:
         return
-    if seg.options.timestamps is None:
+    if stamps is None:
         if seg.flags & SYN:
             return
         raise Discard("no timestamp, though negotiated")
-    if older(seg.options.timestamps[0], state.recent) and now - state.recent_at < VOID_AFTER:
+    if stamps[0] != state.recent and older(stamps[0], state.recent) and now - state.recent_at < VOID_AFTER:
         challenge_ack.answer(tcb, seg, now)
         raise Discard("timestamp older than the last one (PAWS)")
 
 
 def remember(tcb: Tcb, seg: Segment, now: float) -> None:
     """Take TSval as TS.Recent if the segment covers Last.ACK.sent (RFC 7323, 4.3, and 5.3, R3)."""
-    if not tcb.timestamps.enabled or seg.options.timestamps is None or seg.flags & RST:
+    state, stamps = tcb.timestamps, seg.options.timestamps
+    if not state.enabled or stamps is None or seg.flags & RST:
         return  # nothing is learned from a RST (RFC 7323, 5.2)
     if seg.seq <= tcb.rcv.acked:
-        tcb.timestamps.recent = seg.options.timestamps[0]
-        tcb.timestamps.recent_at = now
+        state.recent, state.recent_at = stamps[0], now
 
 
 def round_trip(tcb: Tcb, seg: Segment, now: float) -> float | None:

@@ -17,9 +17,10 @@ def scale_for(buffer: int) -> int:
 
 def target(tcb: Tcb) -> int:
     """The right edge that the free part of the receive buffer allows."""
-    room = min(tcb.rcv.space, UNSCALED_MAX << tcb.rcv.scale)
+    rcv = tcb.rcv
+    room = min(rcv.space, UNSCALED_MAX << rcv.scale)
     if tcb.memory.short:
-        room = min(room, SHARE * tcb.rcv.mss)
+        room = min(room, SHARE * rcv.mss)
     return tcb.receive_buffer.unread + room
 
 
@@ -33,11 +34,11 @@ def offer(tcb: Tcb) -> int:
     """
     rcv = tcb.rcv
     allowed = target(tcb)
-    if allowed - rcv.edge >= min(tcb.rcv.space // 2, tcb.snd.mss):
+    if allowed - rcv.edge >= min(rcv.space // 2, tcb.snd.mss):
         rcv.edge = allowed
-    unit = 1 << rcv.scale
-    field = min(-(-rcv.wnd >> rcv.scale), UNSCALED_MAX)
-    if field * unit > rcv.wnd and rcv.nxt + field * unit > allowed + unit:
+    wnd, unit = rcv.wnd, 1 << rcv.scale
+    field = min(-(-wnd >> rcv.scale), UNSCALED_MAX)
+    if field * unit > wnd and rcv.nxt + field * unit > allowed + unit:
         field -= 1
     rcv.edge = max(rcv.edge, rcv.nxt + field * unit)
     return field
@@ -56,10 +57,11 @@ def update_owed(tcb: Tcb) -> bool:
     Only when it may be stuck, that is when the offered window is small, and then as soon as the silly-window rule
     lets it grow to twice its size. Otherwise the next acknowledgment says it.
     """
-    wnd = tcb.rcv.wnd
+    wnd, buffer = tcb.rcv.wnd, tcb.rcv.space
+    if 2 * wnd >= buffer:
+        return False
     gain = target(tcb) - tcb.rcv.edge
-    buffer = tcb.rcv.space
-    return 2 * wnd < buffer and gain >= min(buffer // 2, tcb.snd.mss) and gain >= wnd
+    return gain >= min(buffer // 2, tcb.snd.mss) and gain >= wnd
 
 
 def usable(tcb: Tcb) -> int:

@@ -96,7 +96,7 @@ class Deliveries:
         """*acked* octets up to *una* were acknowledged. Comes after `on_arrival`. None: no segment is complete with
         them."""
         last = None
-        for segments in (self._first, self._again):
+        for segments in (self._first, self._again) if self._again else (self._first,):
             arrived = 0
             for segment in segments:
                 if segment.end > una:

@@ -121,7 +121,7 @@ class Sack:
 
     def wants_probe(self, una: int) -> bool:
         """Not in recovery, nor when SACKs have come: RACK's own timer runs then."""
-        return self.rack is not None and una >= self.recover and not self.fast and not self.scoreboard.sacked
+        return self.rack is not None and una >= self.recover and not self.fast and not self.sacked_octets
 
     def out_of_data(self, una: int, nxt: int, smss: int) -> bool:
         """In fast recovery, take for lost what the SACKs leave open: first what lies below the highest of them, then,
