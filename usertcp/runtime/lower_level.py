@@ -178,7 +178,7 @@ class LowerLevel:
             self._counters["not_ours"] += 1
             return None
         try:
-            whole = self._reassembler.add(packet, now)
+            whole = packet if look.destination else self._reassembler.add(packet, now)  # A fragment shows no ports.
             content = self._codec.decode(whole, unfinished_checksum=self.link.unfinished_checksums) if whole else None
         except MalformedPacket as error:
             self._counters["checksum" if "checksum" in str(error) else "malformed"] += 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
-from usertcp.ip.checksum import Buffer, checksum, pseudo_header
+from usertcp.ip.checksum import MODULUS, Buffer, checksum, pseudo_header
 from usertcp.ip.header import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET, TCP, parse
 from usertcp.ip.icmp import parse_error
 from usertcp.tcp.segment import FIN, FLAGS, PSH, Flow, Segment
@@ -20,6 +20,9 @@ from usertcp.wire.verify import TCP_HEADER, is_unfinished, verify_tcp
 
 _TCP = struct.Struct("!HHIIHHHH")
 _IPV4 = struct.Struct("!BBHHHBBH4s4s")
+_FIELDS = struct.Struct("!HHIIHH2xH")
+_PLAIN = struct.Struct("!BBH2xHxB2x4s4s" + _FIELDS.format[1:])
+"""What is to be known of the headers of TCP, and of IPv4 and TCP: all but identification, time to live, checksums."""
 _IPV6 = struct.Struct("!IHBB16s16s")
 _SEQ = struct.Struct("!I")
 SEQ_AT = {4: 24, 6: 44}
@@ -112,17 +115,17 @@ def _decode_plain(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segm
     """What nearly every packet is, IPv4 without options, and TCP, whole and intact. None: it is not."""
     if len(packet) < 40:
         return None
-    version_ihl, traffic_class, end, _, fragment, _, protocol, _, source, destination = _IPV4.unpack_from(packet)
+    version_ihl, traffic_class, end, fragment, protocol, source, destination, *tcp = _PLAIN.unpack_from(packet)
     data = 20 + (packet[32] >> 4) * 4
-    if version_ihl != 0x45 or protocol != TCP or fragment & (MORE_FRAGMENTS | OFFSET) or checksum(packet[:20]):
+    if version_ihl != 0x45 or protocol != TCP or fragment & (MORE_FRAGMENTS | OFFSET):
         return None
-    if not 40 <= data <= end <= len(packet):
+    if not 40 <= data <= end <= len(packet) or int.from_bytes(packet[:20], "big") % MODULUS:
         return None
     if unfinished_checksum and is_unfinished(packet, 20, pseudo_header(source, destination, TCP, end - 20)):
         pass
     elif checksum(packet[12:end], TCP + end - 20):  # The addresses stand right before the segment.
         return None
-    return _segment(packet, source, destination, 20, data, end, traffic_class)
+    return _segment(packet, source, destination, 20, data, end, traffic_class, tcp)
 
 
 def _decode_any(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segment] | IcmpError | None:
@@ -134,18 +137,28 @@ def _decode_any(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segmen
         flow = Flow(error.source, error.source_port, error.destination, error.destination_port)
         return IcmpError(error.reporter, flow, error.seq, error.version, error.type, error.code, error.mtu)
     data = verify_tcp(packet, header, unfinished_checksum)
-    return _segment(packet, header.source, header.destination, header.start, data, header.end, header.traffic_class)
+    tcp = _FIELDS.unpack_from(packet, header.start)
+    return _segment(
+        packet, header.source, header.destination, header.start, data, header.end, header.traffic_class, tcp
+    )
 
 
 def _segment(
-    packet: Buffer, source: bytes, destination: bytes, start: int, data: int, end: int, traffic_class: int
+    packet: Buffer,
+    source: bytes,
+    destination: bytes,
+    start: int,
+    data: int,
+    end: int,
+    traffic_class: int,
+    tcp: Sequence[int],
 ) -> tuple[Flow, Segment]:
-    """What stands at *start*, its text from *data* to *end*."""
-    source_port, destination_port, seq, ack, flags, wnd, _, up = _TCP.unpack_from(packet, start)
+    """What stands at *start*, its text from *data* to *end*. *tcp*: the fields of its header."""
+    source_port, destination_port, seq, ack, flags, wnd, up = tcp
     options = read(bytes(packet[start + TCP_HEADER : data]))
     if options.signature is not None:
         options.signature.header = bytes(packet[start:data])
     remote, local = texts(source, destination)
-    flow = Flow(local, destination_port, remote, source_port)
     text = packet[data:end] if isinstance(packet, memoryview) else bytes(packet[data:end])
+    flow = Flow(local, destination_port, remote, source_port)
     return flow, Segment(seq, ack, flags & FLAGS, wnd, options, text, up, traffic_class)
