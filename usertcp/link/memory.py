@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
@@ -32,7 +32,7 @@ class MemoryLink(Link):
         self.peer = self
         """The other end; until `memory_links` joins it to one, its own."""
         self._inbox: Agenda[bytes] = Agenda()
-        self._counts: Counter[str] = Counter()
+        self._counts: defaultdict[str, int] = defaultdict(int)
         self._watchers: list[Watcher] = []
         self._closed = False
         self._under_way = 0

@@ -50,7 +50,8 @@ def octets_taken(tcb: Tcb, now: float) -> None:
     much. A peer in slow start sends twice that in the next one, and what is offered now rules the one after."""
     sizing = tcb.right_sizing
     rtt = sizing.rtt if sizing.rtt is not None else tcb.rtt.srtt
-    if rtt is None or now - sizing.began < max(rtt, timestamps.GRANULARITY):
+    elapsed = now - sizing.began
+    if rtt is None or elapsed < rtt or elapsed < timestamps.GRANULARITY:
         return
     taken = tcb.receive_buffer.unread - sizing.position
     sizing.position, sizing.began = tcb.receive_buffer.unread, now

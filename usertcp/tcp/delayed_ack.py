@@ -16,8 +16,10 @@ def text_accepted(tcb: Tcb, seg: Segment, now: float) -> None:
     Full-sized is the largest text that this peer has sent so far, for its path may be narrower than ours.
     """
     rcv, octets, delay = tcb.rcv, len(seg.data), tcb.config.delayed_ack
-    full = rcv.full = min(max(rcv.full, octets), rcv.mss - tcb.option_octets)
-    if not delay or octets < full or seg.flags & PSH or rcv.nxt - rcv.acked >= 2 * full:
+    most = rcv.mss - tcb.option_octets
+    if octets > rcv.full or rcv.full > most:
+        rcv.full = min(max(rcv.full, octets), most)
+    if not delay or octets < rcv.full or seg.flags & PSH or rcv.nxt - rcv.acked >= 2 * rcv.full:
         tcb.ack_now = True
     elif tcb.timers.delayed_ack == NEVER:
         tcb.timers.delayed_ack = now + delay

@@ -52,10 +52,10 @@ def schedule_probe(tcb: Tcb, now: float) -> None:
         return
     pto = WITHOUT_SAMPLE
     if srtt is not None:
-        pto = max(2 * srtt, SHORTEST)
+        pto = 2 * srtt if 2 * srtt > SHORTEST else SHORTEST
         if tcb.flight_size <= tcb.smss:
             pto += MAX_ACK_DELAY
-    timers.loss_probe = min(now + pto, timers.retransmit)
+    timers.loss_probe = now + pto if now + pto < timers.retransmit else timers.retransmit
 
 
 def loss_probe_timeout(tcb: Tcb, now: float) -> None:

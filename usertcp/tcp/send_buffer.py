@@ -65,12 +65,14 @@ class SendBuffer:
     def peek(self, position: int, n: int) -> bytes | memoryview:
         """Up to *n* octets from *position* on; less, or none, where the buffer ends, and, of more than `PIECE`, where a
         piece ends. *position* is not before `start`. A view only of what never changes."""
-        n = min(n, self.end - position)
+        if n > self.end - position:
+            n = self.end - position
         if n <= 0:
             return b""
         index = bisect_right(self._lefts, position) - 1
         offset, piece = position - self._lefts[index], self._pieces[index]
-        n = min(n, max(PIECE, len(piece) - offset))  # what is joined is copied
+        if n > len(piece) - offset:
+            n = min(n, max(PIECE, len(piece) - offset))  # what is joined is copied
         if offset + n <= len(piece):
             view = memoryview(piece)[offset : offset + n]
             return bytes(view) if n < LARGE or isinstance(piece, bytearray) else view

@@ -87,7 +87,8 @@ class ReceiveSequence:
     @property
     def wnd(self) -> int:
         """RCV.WND, octets."""
-        return max(self.edge - self.nxt, 0)
+        wnd = self.edge - self.nxt
+        return wnd if wnd > 0 else 0
 
 
 @dataclass(slots=True)

@@ -43,6 +43,8 @@ def check_urg_bit(tcb: Tcb, seg: Segment) -> None:
 
 def readable(tcb: Tcb, max_octets: int) -> int:
     """How much one RECEIVE may return: nothing that follows the urgent data together with the end of it (3.9.1.3)."""
+    if tcb.rcv.up <= tcb.receive_buffer.unread:
+        return max_octets
     return min(max_octets, remaining(tcb) or max_octets)
 
 

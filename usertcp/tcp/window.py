@@ -18,7 +18,9 @@ def scale_for(buffer: int) -> int:
 def target(tcb: Tcb) -> int:
     """The right edge that the free part of the receive buffer allows."""
     rcv = tcb.rcv
-    room = min(rcv.space, UNSCALED_MAX << rcv.scale)
+    room, most = rcv.space, UNSCALED_MAX << rcv.scale
+    if room > most:
+        room = most
     if tcb.memory.short:
         room = min(room, SHARE * rcv.mss)
     return tcb.receive_buffer.unread + room
@@ -34,13 +36,18 @@ def offer(tcb: Tcb) -> int:
     """
     rcv = tcb.rcv
     allowed = target(tcb)
-    if allowed - rcv.edge >= min(rcv.space // 2, tcb.snd.mss):
+    gain = allowed - rcv.edge
+    if gain >= tcb.snd.mss or gain >= rcv.space // 2:
         rcv.edge = allowed
     wnd, unit = rcv.wnd, 1 << rcv.scale
-    field = min(-(-wnd >> rcv.scale), UNSCALED_MAX)
+    field = -(-wnd >> rcv.scale)
+    if field > UNSCALED_MAX:
+        field = UNSCALED_MAX
     if field * unit > wnd and rcv.nxt + field * unit > allowed + unit:
         field -= 1
-    rcv.edge = max(rcv.edge, rcv.nxt + field * unit)
+    edge = rcv.nxt + field * unit
+    if edge > rcv.edge:
+        rcv.edge = edge
     return field
 
 
@@ -61,7 +68,7 @@ def update_owed(tcb: Tcb) -> bool:
     if 2 * wnd >= buffer:
         return False
     gain = target(tcb) - tcb.rcv.edge
-    return gain >= min(buffer // 2, tcb.snd.mss) and gain >= wnd
+    return gain >= wnd and (gain >= tcb.snd.mss or gain >= buffer // 2)
 
 
 def usable(tcb: Tcb) -> int:

@@ -73,8 +73,8 @@ class Transmissions:
         first = max(bisect_right(lefts, left) - 1, 0)
         last = bisect_left(lefts, right, first)
         for i in range(first, last):
-            begin = max(lefts[i], left)
-            end = min(lefts[i + 1] if i + 1 < len(lefts) else self.end, right)
+            begin, end = lefts[i], lefts[i + 1] if i + 1 < len(lefts) else self.end
+            begin, end = begin if begin > left else left, end if end < right else right
             if begin < end:
                 yield begin, end, self._of[i]
 
@@ -135,7 +135,8 @@ class Rack:
                 elif end < self.fack and not sent.again:
                     self.reordering_seen = True
                 if not sent.again:
-                    self.min_rtt = min(self.min_rtt, now - sent.time)
+                    if now - sent.time < self.min_rtt:
+                        self.min_rtt = now - sent.time
                 elif (echo is not None and end <= una and echo < sent.time - TICK) or now - sent.time < self.min_rtt:
                     continue  # the acknowledgment is of an earlier transmission
                 if latest is None or sent.number > latest.number:
