@@ -97,8 +97,8 @@ async def test_a_peer_that_neither_cuts_nor_leaves_checksums_open(here: Any, pee
         for feature in 0x17, 0x1F, 0x24:  # checksums out, TSO, GSO
             ethtool("veth0", feature, 0)
     async with serving(peer, "10.0.0.2") as port, open_stack("packet", CONFIG) as stack:
-        counters = await exchange(stack, "10.0.0.2", port)
-    assert counters["octets in"] / counters["segments in"] < 1500
+        await exchange(stack, "10.0.0.2", port)
+        assert stack.counters()["received"] > SIZE / 1460, "a packet for each segment"
 
 
 def ethtool(interface: str, command: int, value: int) -> None:

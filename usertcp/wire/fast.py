@@ -95,7 +95,7 @@ class FastCodec:
     def unfinished(self, flow: Flow, seg: Segment) -> Iterator[tuple[int, Buffer, Buffer]]:
         """The packets of a super-segment, of no more text than fits into one: the offset of that text, the headers as
         from `headers`, good until the next packet is asked for, and the text."""
-        size = PACKET // seg.mss * seg.mss if seg.mss else len(seg.data)
+        size = max(PACKET // seg.mss, 1) * seg.mss if seg.mss else len(seg.data)
         last = max(len(seg.data) - 1, 0) // size * size if size else 0
         if last:
             headers = bytearray(self.headers(flow, replace(seg, flags=seg.flags & ~(FIN | PSH), data=seg.data[:size])))
