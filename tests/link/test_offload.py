@@ -18,11 +18,14 @@ import trio.lowlevel
 from pyroute2 import IPRoute
 
 from usertcp.errors import HostUnreachable, SetupError
-from usertcp.link import Link
+from usertcp.link import Direction, Link
+from usertcp.link.impair import ImpairedLink
 from usertcp.link.packet import PacketLink
+from usertcp.link.path import Path
 from usertcp.link.tun import TunLink
 from usertcp.runtime.stack import Stack, named_link, open_stack
 from usertcp.tcp.config import Config
+from usertcp.wire.fast import FastCodec
 
 pytestmark = pytest.mark.lab
 
@@ -108,6 +111,35 @@ def ethtool(interface: str, command: int, value: int) -> None:
     data = array.array("B", struct.pack("=II", command, value))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("16sP16x", interface.encode(), data.buffer_info()[0]))
+
+
+class Lengths(ImpairedLink):
+    """Notes what its paths carry."""
+
+    def handle(self, packet: bytes, direction: Direction, now: float) -> None:
+        self.longest[direction] = max(self.longest[direction], len(packet))
+        super().handle(packet, direction, now)
+
+    longest: dict[Direction, int]
+
+
+@pytest.mark.parametrize("kind", ["packet", "tun"])
+async def test_on_an_impaired_path_each_segment_has_a_fate_of_its_own(
+    here: Any, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """The kernel sends super-segments, and those of ours would be cut by nobody but it."""
+    if kind == "packet":
+        peer, inner, remote = request.getfixturevalue("peer"), PacketLink(), "10.0.0.2"
+    else:
+        peer, inner, remote = here, request.getfixturevalue("tun"), "10.9.0.1"
+    link = Lengths(inner, Path(loss=0.01, seed=3))
+    link.longest = {"out": 0, "in": 0}
+    config = replace(CONFIG, rto_min=0.2)
+    async with serving(peer, remote) as port, open_stack(link, config, codec=FastCodec()) as stack:
+        await exchange(stack, remote, port)
+        counters = stack.counters()
+    assert link.longest == {"out": 1500, "in": 1500}
+    assert min(counters["in_dropped"], counters["out_dropped"]) > 10
 
 
 @pytest.mark.parametrize("remote", ["127.0.0.1", "::1"])

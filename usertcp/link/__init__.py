@@ -37,7 +37,8 @@ class Link(ABC):
     pseudo-header only): true of links that read beside a kernel."""
 
     offloads: bool = False
-    """`send_unfinished` finishes checksums and cuts super-segments."""
+    """`send_unfinished` finishes checksums and cuts super-segments. `receive` is for who wants to see each segment, and
+    returns packets as on a wire."""
 
     beside_kernel: bool = False
     """A kernel answers at the same addresses. The stack then speaks for the ports it has claimed only, and leaves every
@@ -67,7 +68,8 @@ class Link(ABC):
 
     async def deliver(self, take: Callable[[Sequence[Buffer]], None]) -> NoReturn:
         """Hand packets to *take* as they arrive, for ever, in one call those that one `receive` would return. The
-        default does it by `receive`. A link may use the buffers again once *take* has returned.
+        default does it by `receive`. A link may use the buffers again once *take* has returned. If it `offloads`, what
+        `receive` would cut and finish comes as it is.
 
         Raises: what `receive` and *take* raise.
         """

@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
-import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from usertcp.link import Link, routes
+from usertcp.link import routes
 from usertcp.link.interfaces import local_addresses, scope_id, smallest_mtu
+from usertcp.link.packet_sockets import LARGEST_PACKET, why_dropped
+from usertcp.link.reading import ReadingLink
 from usertcp.link.reservation import Reservations
 from usertcp.link.rst_guard import Claim, Guard, open_guard
 
-LARGEST_PACKET = 65535
 ADDRESS_CHANGES = 0x10 | 0x100
 """Netlink groups: addresses of IPv4 and IPv6."""
-SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
-
-WHY_DROPPED = {
-    errno.EAGAIN: "send_queue_full",
-    errno.ENOBUFS: "send_queue_full",
-    errno.EMSGSIZE: "larger_than_mtu",
-    errno.EPERM: "forbidden_by_netfilter",
-    errno.ENETUNREACH: "no_route",
-    errno.EHOSTUNREACH: "no_route",
-    errno.ENETDOWN: "no_route",
-}
-"""What a packet that did not go out is counted as; other errors by their own name."""
 
 
-class BesideKernel(Link):
+class BesideKernel(ReadingLink):
     """Addresses, routes and ports are the kernel's: it says which are ours, and is kept away from the ports we claim.
 
-    What is left for a subclass: `send`, by `_send_raw` or otherwise, `receive` and `close`.
+    What is left for a subclass: `send`, by `_send_raw` or otherwise, `_read`, and to add to `_release`.
     """
-
-    _raw: dict[int, socket.socket]
-    """Raw IP sockets that take the header from us (IP_HDRINCL), by family."""
 
     unfinished_checksums = True
     beside_kernel = True
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter(sent=0, received=0)
+        super().__init__()
+        self._raw: dict[int, socket.socket] = {}
+        """Raw IP sockets that take the header from us (IP_HDRINCL), by family."""
         self._address_changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
         self._address_changes.bind((0, ADDRESS_CHANGES))
         self._addresses: frozenset[str] = frozenset()
@@ -101,13 +85,12 @@ class BesideKernel(Link):
             self._guard = open_guard()
         return self._guard
 
-    def close(self) -> None:
+    def _release(self) -> None:
+        for sock in self._raw.values():
+            sock.close()
         self._address_changes.close()
         if self._guard is not None:
             self._guard.close()
-
-    def counters(self) -> dict[str, int]:
-        return dict(self._counts)
 
 
 def forget_changes(netlink: socket.socket) -> bool:
@@ -123,34 +106,9 @@ def forget_changes(netlink: socket.socket) -> bool:
         changed = True
 
 
-def set_buffer(sock: socket.socket, force: int, ask: int, octets: int) -> None:
-    """Set the size of a buffer, above the system's limit where we may (CAP_NET_ADMIN)."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, force, octets)
-    except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, ask, octets)
-
-
-def no_raw_sockets() -> str:
-    """What to do without CAP_NET_RAW."""
-    python = os.path.realpath(sys.executable)
-    return f"""\
-raw sockets need the capability NET_RAW, which this process does not have. One of these helps:
-  sudo {sys.executable} ...                                    (run as root)
-  sudo setcap cap_net_raw,cap_net_admin+ep {python}    (for every program of this interpreter)
-  docker run --cap-add NET_RAW --cap-add NET_ADMIN ...         (in a container)
-  usertcp lab                                                  (namespaces of its own, no root needed)"""
-
-
 def destination6(packet: bytes) -> tuple[str, int, int, int]:
     """Where an IPv6 packet goes, as `sendto` wants it: with the interface, if the address is link-local."""
     scope = 0
     if packet[24] == 0xFE and packet[25] & 0xC0 == 0x80:
         scope = scope_id(socket.inet_ntop(socket.AF_INET6, packet[8:24]))
     return socket.inet_ntop(socket.AF_INET6, packet[24:40]), 0, 0, scope
-
-
-def why_dropped(error: OSError) -> str:
-    """The name of the counter for a packet that the kernel did not take."""
-    code = error.errno or errno.EINVAL
-    return WHY_DROPPED.get(code, errno.errorcode[code].lower())

@@ -14,37 +14,30 @@ from __future__ import annotations
 import errno
 import select
 import socket
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 
-import trio
 from scapy.layers.inet6 import L3RawSocket6
 from scapy.supersocket import L3RawSocket, SuperSocket
 
 from usertcp.errors import SetupError
 from usertcp.link import packet_filter
-from usertcp.link.beside_kernel import (
+from usertcp.link.beside_kernel import BesideKernel
+from usertcp.link.packet_sockets import (
+    AUXDATA,
+    LARGEST_LINK_HEADER,
     LARGEST_PACKET,
-    SO_RCVBUFFORCE,
-    SO_SNDBUFFORCE,
-    BesideKernel,
+    PACKET_AUXDATA,
+    SOL_PACKET,
+    lost,
     no_raw_sockets,
-    set_buffer,
+    set_buffers,
 )
 from usertcp.link.rst_guard import MARK
 
-RECEIVE_BUFFER = 16 << 20
-"""Octets that the kernel may queue for us, per family. Its default of 208 kB holds three super-segments."""
-SEND_BUFFER = 4 << 20
-LARGEST_LINK_HEADER = 256
 BATCH = 128
-"""Packets of a family per `receive`: enough to spread the cost of a wake-up, few enough to let other tasks run."""
-
-SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
+"""Packets of a family per wake-up: enough to spread its cost, few enough to let other tasks run."""
 SO_TIMESTAMPNS = 35
-AUXDATA = struct.Struct("IIIHHHH")
-"""struct tpacket_auxdata; its fifth field is where the network header begins."""
 
 
 class RawLink(BesideKernel):
@@ -62,25 +55,20 @@ class RawLink(BesideKernel):
         self._buffer = memoryview(bytearray(LARGEST_LINK_HEADER + LARGEST_PACKET))
         self._raw = {sock.outs.family: sock.outs for sock in self._sockets}
         self._ins = [sock.ins for sock in self._sockets]
-        self._readable = select.epoll()
+        self._news = select.epoll()
         for sock in self._ins:
-            self._readable.register(sock, select.EPOLLIN)
+            self._news.register(sock, select.EPOLLIN)
+        self._readable = self._news.fileno()
 
     def send(self, packet: bytes) -> None:
         self._send_raw(packet)
 
-    async def receive(self) -> Sequence[bytes]:
-        while True:
-            if self._readable.closed:
-                raise trio.ClosedResourceError("the link was closed")
-            # From here to the return nothing waits, so that a cancellation loses no packet.
-            await trio.lowlevel.wait_readable(self._readable.fileno())
-            packets = [packet for sock in self._ins for packet in self._read(sock)]
-            if packets:
-                self._counts["received"] += len(packets)
-                return packets
+    def _read(self) -> list[bytes]:
+        packets = [packet for sock in self._ins for packet in self._read_from(sock)]
+        self._counts["received"] += len(packets)
+        return packets
 
-    def _read(self, sock: socket.socket) -> Iterator[bytes]:
+    def _read_from(self, sock: socket.socket) -> Iterator[bytes]:
         for _ in range(BATCH):
             try:
                 length, ancillary, flags, _ = sock.recvmsg_into([self._buffer], socket.CMSG_SPACE(AUXDATA.size))
@@ -93,21 +81,15 @@ class RawLink(BesideKernel):
             [(_, _, auxdata)] = ancillary
             yield bytes(self._buffer[AUXDATA.unpack(auxdata)[4] : length])
 
-    def close(self) -> None:
-        if self._readable.closed:
-            return
-        with suppress(RuntimeError):  # Outside Trio nobody can be waiting.
-            trio.lowlevel.notify_closing(self._readable.fileno())
-        self._readable.close()
+    def _release(self) -> None:
+        self._news.close()
         for sock in self._sockets:
             sock.close()
-        super().close()
+        super()._release()
 
     def counters(self) -> dict[str, int]:
-        if not self._readable.closed:
-            for sock in self._ins:
-                _, lost = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
-                self._counts["receive_queue_full"] += lost
+        if self._readable >= 0:
+            self._counts["receive_queue_full"] += sum(map(lost, self._ins))
         return super().counters()
 
 
@@ -127,8 +109,8 @@ def raw_sockets() -> Iterator[SuperSocket]:
         packet_filter.attach(sock.ins, program)
         sock.ins.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         sock.ins.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
-        set_buffer(sock.ins, SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        set_buffer(sock.outs, SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER)
+        set_buffers(sock.ins)
+        set_buffers(sock.outs)
         with suppress(PermissionError):  # Without it, a guard drops our own RSTs as well.
             sock.outs.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
         yield sock

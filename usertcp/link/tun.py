@@ -12,18 +12,15 @@ import fcntl
 import os
 import socket
 import struct
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_interface
-from typing import NoReturn
 
-import trio
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from usertcp.errors import HostUnreachable, SetupError
-from usertcp.link import Buffer, Link, canonical, interfaces, vnet
+from usertcp.link import Buffer, canonical, interfaces, vnet
+from usertcp.link.reading import ReadingLink
 
 TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
@@ -34,7 +31,7 @@ LARGEST_FRAME = vnet.SIZE + 65535
 DEVICE = "/dev/net/tun"
 
 
-class TunLink(Link):
+class TunLink(ReadingLink):
     """One end of a TUN device. It goes away with the link, unless it was there before and persists.
 
     To make a device or to give the kernel addresses needs CAP_NET_ADMIN; to attach to one that belongs to this user
@@ -55,9 +52,9 @@ class TunLink(Link):
           SetupError: no TUN devices for us; the message says what to do.
         """
         self.addresses = [canonical(address) for address in addresses]
-        self._fd = open_device()
-        self.name = attach(self._fd, name)
-        self._counts: Counter[str] = Counter(sent=0, received=0)
+        super().__init__()
+        self._readable = open_device()
+        self.name = attach(self._readable, name)
         self._frames = [memoryview(bytearray(LARGEST_FRAME)) for _ in range(BATCH)]
         if kernel:
             set_up(self.name, kernel)
@@ -75,39 +72,24 @@ class TunLink(Link):
 
     def _write(self, parts: list[Buffer]) -> None:
         try:
-            os.writev(self._fd, parts)
+            os.writev(self._readable, parts)
             self._counts["sent"] += 1
         except OSError as error:  # EIO: it is switched off
             self._counts[errno.errorcode.get(error.errno or 0, "error").lower()] += 1
 
-    async def receive(self) -> Sequence[bytes]:
-        while True:
-            await self._wait()
-            if packets := [bytes(packet) for packet in self._read()]:
-                return packets
-
-    async def deliver(self, take: Callable[[Sequence[Buffer]], None]) -> NoReturn:
-        while True:
-            await self._wait()
-            if packets := self._read():
-                take(packets)
-
-    async def _wait(self) -> None:
-        if self._fd < 0:
-            raise trio.ClosedResourceError("the link was closed")
-        await trio.lowlevel.wait_readable(self._fd)
-
     def _read(self) -> list[memoryview]:
-        """The packets at hand, in buffers that the next call uses again."""
         packets = []
         for frame in self._frames:
             try:
-                length = os.readv(self._fd, [frame])
+                length = os.readv(self._readable, [frame])
             except BlockingIOError:
                 break
             packets.append(frame[vnet.SIZE : length])
         self._counts["received"] += len(packets)
         return packets
+
+    def _on_a_wire(self, packet: Buffer) -> Iterator[bytes]:
+        return vnet.segments(packet)
 
     def source_address(self, remote: str) -> str:
         for address in self.addresses:
@@ -115,16 +97,8 @@ class TunLink(Link):
                 return address
         raise HostUnreachable(f"no address of the family of {remote} at this end of {self.name}")
 
-    def close(self) -> None:
-        if self._fd < 0:
-            return
-        with suppress(RuntimeError):  # Outside Trio nobody can be waiting.
-            trio.lowlevel.notify_closing(self._fd)
-        os.close(self._fd)
-        self._fd = -1
-
-    def counters(self) -> dict[str, int]:
-        return dict(self._counts)
+    def _release(self) -> None:
+        os.close(self._readable)
 
     def __repr__(self) -> str:
         return f"<TunLink {self.name}>"

@@ -1,0 +1,154 @@
+"""Packet sockets (packet(7)): the frames of network interfaces, with the virtio-net header in front."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from collections import Counter
+
+from usertcp.errors import SetupError
+from usertcp.link import Buffer, packet_filter, vnet
+
+ETH_P_ALL = 3
+SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 6, 8, 15, 23
+AUXDATA = struct.Struct("IIIHHHH")
+"""struct tpacket_auxdata; its fifth field is where the network header begins."""
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+SEND_BUFFER, RECEIVE_BUFFER = 4 << 20, 16 << 20
+"""Octets that the kernel may queue for us. Its default of 208 kB holds three super-segments."""
+BATCH = 16
+"""Packets per wake-up: a megabyte of super-segments, which is still in the cache when it is copied once more."""
+LARGEST_PACKET = 65535
+LARGEST_LINK_HEADER = 256
+
+WHY_DROPPED = {
+    errno.EAGAIN: "send_queue_full",
+    errno.ENOBUFS: "send_queue_full",
+    errno.EMSGSIZE: "larger_than_mtu",
+    errno.EPERM: "forbidden_by_netfilter",
+    errno.ENETUNREACH: "no_route",
+    errno.EHOSTUNREACH: "no_route",
+    errno.ENETDOWN: "no_route",
+}
+"""What a packet that did not go out is counted as; other errors by their own name."""
+
+
+class PacketSockets:
+    """One socket for what comes, of one interface or of all, and one for each interface by which something leaves.
+
+    Raises:
+      SetupError: packet sockets are not for us; the message says what to do.
+    """
+
+    def __init__(self, interface: str | None, program: list[packet_filter.Instruction], counts: Counter[str]) -> None:
+        """
+        Args:
+          interface: receive from this one only.
+          program: what to receive, see `usertcp.link.packet_filter`.
+          counts: where to count what is sent, received and dropped.
+        """
+        try:
+            self._in = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
+        except PermissionError:
+            raise SetupError(no_raw_sockets()) from None
+        try:
+            for option in PACKET_VNET_HDR, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING:
+                self._in.setsockopt(SOL_PACKET, option, 1)
+            set_buffers(self._in)
+            if interface is not None:
+                self._in.bind((interface, ETH_P_ALL))
+            packet_filter.attach(self._in, program)
+        except OSError as error:
+            self._in.close()
+            what = "packet sockets" if interface is None else f"interface {interface}"
+            raise SetupError(f"{what}: {os.strerror(error.errno or 0)}") from error
+        self._outs: dict[str, socket.socket] = {}
+        self._counts = counts
+        self._frames = [memoryview(bytearray(vnet.SIZE + LARGEST_LINK_HEADER + LARGEST_PACKET)) for _ in range(BATCH)]
+
+    def fileno(self) -> int:
+        """Readable when packets are at hand."""
+        return self._in.fileno()
+
+    def receive(self) -> list[memoryview]:
+        """The packets at hand, in buffers that begin with the virtio-net header. The next call uses them again."""
+        packets = []
+        receive, space, unpack = self._in.recvmsg_into, socket.CMSG_SPACE(AUXDATA.size), AUXDATA.unpack
+        for frame in self._frames:
+            try:
+                length, ancillary, flags, _ = receive([frame], space)
+            except BlockingIOError:
+                break
+            except OSError as error:  # an interface went down; others may be up
+                self._counts[why_dropped(error)] += 1
+                continue
+            if flags & socket.MSG_TRUNC:
+                self._counts["truncated"] += 1
+                continue
+            # Link headers differ (14 octets, none on a tunnel): the kernel says where the IP header begins.
+            packets.append(frame[vnet.SIZE + unpack(ancillary[0][2])[4] : length])
+        self._counts["received"] += len(packets)
+        return packets
+
+    def send(self, interface: str, parts: list[Buffer]) -> None:
+        """Send a frame: the virtio-net header, the link's, the packet. What does not go out is counted."""
+        try:
+            out = self._outs.get(interface) or self._open_out(interface)
+            out.sendmsg(parts)
+            self._counts["sent"] += 1
+        except OSError as error:
+            self._counts[why_dropped(error)] += 1
+
+    def _open_out(self, interface: str) -> socket.socket:
+        """A socket that is bound to an interface, and receives nothing: to name the interface each time costs more."""
+        out = self._outs[interface] = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        out.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        set_buffers(out)
+        out.bind((interface, 0))
+        return out
+
+    def count_lost(self) -> None:
+        """Count what found the queue full since the last time."""
+        self._counts["receive_queue_full"] += lost(self._in)
+
+    def close(self) -> None:
+        for sock in (self._in, *self._outs.values()):
+            sock.close()
+
+
+def lost(sock: socket.socket) -> int:
+    """How many packets a packet socket had no room for since this was asked before."""
+    _, dropped = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+    return int(dropped)
+
+
+def set_buffers(sock: socket.socket) -> None:
+    """Set the sizes of a socket's buffers, above the system's limits where we may (CAP_NET_ADMIN)."""
+    for force, ask, octets in (
+        (SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER),
+        (SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER),
+    ):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, force, octets)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, ask, octets)
+
+
+def why_dropped(error: OSError) -> str:
+    """The name of the counter for a packet that the kernel did not take."""
+    code = error.errno or errno.EINVAL
+    return WHY_DROPPED.get(code, errno.errorcode[code].lower())
+
+
+def no_raw_sockets() -> str:
+    """What to do without CAP_NET_RAW."""
+    python = os.path.realpath(sys.executable)
+    return f"""\
+raw sockets need the capability NET_RAW, which this process does not have. One of these helps:
+  sudo {sys.executable} ...                                    (run as root)
+  sudo setcap cap_net_raw,cap_net_admin+ep {python}    (for every program of this interpreter)
+  docker run --cap-add NET_RAW --cap-add NET_ADMIN ...         (in a container)
+  usertcp lab                                                  (namespaces of its own, no root needed)"""
