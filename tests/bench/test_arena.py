@@ -8,13 +8,16 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import trio
 
 from tests.lab.conftest import Child
 from usertcp.bench import arena, sockets
-from usertcp.bench.figures import FIGURES, Work, choose
+from usertcp.bench.figures import CONTESTANTS, FIGURES, Work, both, choose
 from usertcp.bench.measure import SLICE, Sample, Setting
+from usertcp.bench.programs import Host, exchange
 from usertcp.bench.results import Effort, measure
 
 pytestmark = pytest.mark.lab
@@ -35,6 +38,58 @@ def test_every_contestant_gives_a_figure(name: str, monkeypatch: pytest.MonkeyPa
         assert not result.problem
         assert sum(done for _, done in told) == len(result.figure.work.contestants)
         assert all((result.value(contestant) or 0) > 0 for contestant in result.figure.work.contestants)
+
+    inside(test)
+
+
+@pytest.mark.parametrize("name", ["bulk-send", "bulk-receive", "connections-64", "accepts-64"])
+def test_over_a_tun_device_into_the_peers_kernel(name: str) -> None:
+    def test(made: arena.Arena) -> None:
+        [result] = measure(made, choose((name,)), "tun", QUICK, lambda *what: None)
+        assert not result.problem
+        assert all((result.value(contestant) or 0) > 0 for contestant in CONTESTANTS)
+
+    inside(test)
+
+
+def test_a_thousand_connections_are_in_use_at_once() -> None:
+    """Each exchanges messages, and each message is looked at."""
+
+    async def everyone(host: Host, setting: Setting) -> Sample:
+        port, count = setting.channel.recv(), 0
+
+        async def use() -> None:
+            nonlocal count
+            async with await host.connect(port) as stream:
+                await exchange(stream)
+                count += 1
+                while count < 1000:
+                    await exchange(stream)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(1000):
+                nursery.start_soon(use)
+        return {"count": count}
+
+    def test(made: arena.Arena) -> None:
+        work = Work(partial(sockets.serve, once=False), both(everyone))
+        assert made.run(work, "usertcp", "auto", 0) == {"count": 1000}
+
+    inside(test)
+
+
+def test_how_many_are_open_is_told_and_all_of_them_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usertcp.bench.programs.MANY", 50)
+    monkeypatch.setattr("usertcp.bench.programs.SOME", 20)
+
+    def test(made: arena.Arena) -> None:
+        told: list[str] = []
+        measure(made, choose(("memory-idle",)), "auto", QUICK, lambda what, done: told.append(what))
+        assert [what for what in told if "open" in what] == [
+            f"memory-idle: {contestant}, round 1 of 1, {count} connections open"
+            for contestant in ("usertcp", "kernel")
+            for count in (20, 40)
+        ]
 
     inside(test)
 

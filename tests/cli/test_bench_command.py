@@ -49,6 +49,10 @@ def test_a_picture(tmp_path: Path) -> None:
     assert len(text) > 10_000
 
 
+def test_over_a_tun_device_it_says_what_the_kernel_has() -> None:
+    assert "link tun; the kernel's over veth" in " ".join(bench("round-trips", "--link", "tun").split())
+
+
 def test_an_unknown_figure_is_status_2() -> None:
     bench("speed", status=2)
 

@@ -8,18 +8,25 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
+from typing import NamedTuple
 
+from usertcp.bench import sockets
 from usertcp.bench.figures import Run, Work
-from usertcp.bench.measure import Sample, Setting
+from usertcp.bench.measure import BenchLink, Sample, Setting
 from usertcp.lab import cable, namespaces
 from usertcp.lab.namespaces import Namespaces
-from usertcp.runtime.stack import LinkName
+from usertcp.link import Link
+from usertcp.link.tun import TunLink
+from usertcp.runtime.stack import named_link
 
 TIME_LIMIT, GRACE = 60.0, 2.0
-"""Seconds after which a run has failed, and that our end has when the peer has failed."""
+"""Seconds of silence after which a run has failed, and that our end has when the peer has failed."""
+TUN_OURS, TUN_PEER = "198.51.100.1", "198.51.100.2/24"
+"""The addresses of a TUN device's ends."""
 SYSCTLS = {"net.ipv4.tcp_orphan_retries": 4, "net.ipv4.ip_local_port_range": "10000 60999"}
 """Of both kernels: no connection is left over for long, and there are ports enough for many."""
 PR_SET_PDEATHSIG = 1
@@ -32,6 +39,12 @@ class Failed(Exception):
     """A run came to nothing; the message says why."""
 
 
+class Progress(NamedTuple):
+    """Said before the outcome."""
+
+    what: str
+
+
 class Arena:
     """Runs things at the two ends of the cable, one run at a time."""
 
@@ -40,8 +53,18 @@ class Arena:
         gc.collect()
         gc.freeze()  # What is there now is not looked through by the processes that measure.
 
-    def run(self, work: Work, contestant: str, link: LinkName, seconds: float) -> Sample:
+    def run(
+        self,
+        work: Work,
+        contestant: str,
+        link: BenchLink,
+        seconds: float,
+        tell: Callable[[str], object] = lambda what: None,
+    ) -> Sample:
         """One run of a work by one contestant.
+
+        Args:
+          tell: called with how far it has come, if it takes long.
 
         Raises:
           Failed: what went wrong in there.
@@ -49,7 +72,8 @@ class Arena:
         ours, theirs = FORK.Pipe()
         result, end = FORK.Pipe(duplex=False)
         trouble, peers_end = FORK.Pipe(duplex=False)
-        setting = Setting(work.link or link, seconds, ours)
+        open_link = partial(self._open_link, work.link or link)
+        setting = Setting(open_link, seconds, ours, lambda what: end.send(Progress(what)))
         processes = [FORK.Process(target=_measure, args=(work.contestants[contestant], setting, end), daemon=True)]
         if work.peer is not None:
             told = setting._replace(channel=theirs)
@@ -58,7 +82,7 @@ class Arena:
             with _interrupts_held():
                 for process in processes:
                     process.start()
-            sample = _outcome(result, trouble)
+            sample = _outcome(result, trouble, tell)
         finally:
             for process in processes:
                 _end(process)
@@ -67,6 +91,12 @@ class Arena:
         if isinstance(sample, str):
             raise Failed(sample)
         return sample
+
+    def _open_link(self, name: BenchLink) -> Link:
+        if name != "tun":
+            return named_link(name)
+        with self._namespaces.peer.inside():
+            return TunLink(TUN_OURS, kernel=[TUN_PEER])
 
     def _at_the_peer(self, run: Callable[[Setting], object], setting: Setting, end: Connection) -> None:
         def serve() -> None:
@@ -91,14 +121,14 @@ def enter() -> Arena:
     return Arena(made)
 
 
-def _outcome(result: Connection, trouble: Connection) -> Sample | str:
+def _outcome(result: Connection, trouble: Connection, tell: Callable[[str], object]) -> Sample | str:
     """Of our end. What the peer says matters only if that has none: it also complains when ours has finished."""
-    wait([result, trouble], TIME_LIMIT)
-    for said in result, trouble:
-        if said.poll(GRACE):
-            outcome: Sample | str = said.recv()
-            return outcome
-    return f"it did not end within {TIME_LIMIT:.0f} s"
+    while wait([result, trouble], TIME_LIMIT):
+        said: Sample | Progress | str = (result if result.poll(GRACE) else trouble).recv()
+        if not isinstance(said, Progress):
+            return said
+        tell(said.what)
+    return f"nothing was heard of it for {TIME_LIMIT:.0f} s"
 
 
 def _measure(run: Run, setting: Setting, end: Connection) -> None:
@@ -108,6 +138,7 @@ def _measure(run: Run, setting: Setting, end: Connection) -> None:
 def _report(run: Callable[[], object], end: Connection) -> None:
     """In a new process: it ends with the one that made it. What is raised is sent there."""
     _end_with_parent()
+    sockets.allow_descriptors()
     try:
         run()
     except BaseException as error:

@@ -87,13 +87,16 @@ ONE_STREAM = Work(
     partial(sockets.serve, once=False),
     {**both(partial(programs.round_trips, streams=1)), "plain": sockets.round_trips},
 )
-HUNDRED_STREAMS = Work(
-    partial(sockets.serve, once=False),
-    {
-        **both(partial(programs.round_trips, streams=100)),
-        "plain": partial(sockets.round_trips_at_once, streams=100),
-    },
-)
+
+
+def at_once(streams: int) -> Work:
+    return Work(
+        partial(sockets.serve, once=False),
+        {
+            **both(partial(programs.round_trips, streams=streams)),
+            "plain": partial(sockets.round_trips_at_once, streams=streams),
+        },
+    )
 
 
 def visits(at_once: int) -> Work:
@@ -120,7 +123,7 @@ FIGURES = (
     Figure("tls-send", "Gbit/s", bulk(SINK, tls=True), gigabits, 0.8, 1.0, digits=2),
     Figure("tls-receive", "Gbit/s", bulk(SOURCE, tls=True), gigabits, 0.8, 1.0, digits=2),
     Figure("round-trips", "1/s", ONE_STREAM, per_second, 0.6, 1.2),
-    Figure("round-trips-100", "1/s", HUNDRED_STREAMS, per_second, 0.6, 1.2),
+    Figure("round-trips-100", "1/s", at_once(100), per_second, 0.6, 1.2),
     Figure("connections", "1/s", visits(1), per_second, 1.0, 2.5),
     Figure("connections-64", "1/s", visits(64), per_second, 0.8, 2.0),
     Figure("accepts-64", "1/s", ACCEPTS, per_second, 0.5, 1.0),
@@ -175,6 +178,9 @@ COST_BY_OCTETS = tuple(
 )
 """What an octet costs, by the octets of a write."""
 
+ON_REQUEST = (Figure("round-trips-1000", "1/s", at_once(1000), per_second), *COST_BY_OCTETS)
+"""What is measured if it is named."""
+
 
 def choose(names: tuple[str, ...]) -> list[Figure]:
     """The figures of these names, or of those that begin so; without names those of the table.
@@ -184,7 +190,7 @@ def choose(names: tuple[str, ...]) -> list[Figure]:
     """
     if not names:
         return list(FIGURES)
-    every = (*FIGURES, *COST_BY_OCTETS)
+    every = (*FIGURES, *ON_REQUEST)
     chosen = []
     for name in names:
         found = [each for each in every if each.name == name] or [

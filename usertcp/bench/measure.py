@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 from time import perf_counter, process_time
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from usertcp.link import Link
 from usertcp.runtime.stack import LinkName
 
+BenchLink = LinkName | Literal["tun"]
+"""What usertcp can run over."""
 Sample = dict[str, float]
 """What one run of a work gave, by name: octets, seconds ... as the work says."""
 
@@ -38,12 +41,14 @@ DIGEST_SIZE = 32
 class Setting(NamedTuple):
     """What a program is told."""
 
-    link: LinkName
-    """What usertcp runs over."""
+    open_link: Callable[[], Link]
+    """Makes what usertcp runs over."""
     seconds: float
     """How long to measure."""
     channel: Connection
     """To the peer process: where somebody listens is said here."""
+    tell: Callable[[str], None]
+    """To be called with what has been done so far, by what takes long before it measures."""
 
 
 class WrongOctets(Exception):

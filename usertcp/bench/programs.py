@@ -37,9 +37,7 @@ from usertcp.tcp.config import Config
 
 CONFIG = Config(congestion="cubic", nagle=False, backlog=sockets.BACKLOG)
 """As the kernel's bulk transfers: CUBIC, and without Nagle as Trio's sockets are."""
-MANY, FEW = 10_000, 10
-OPENING = 5.0
-"""Seconds after which no more than are open then are held: a slow machine, or a slow link, has fewer."""
+MANY, SOME, FEW = 10_000, 500, 10
 
 Listener = trio.abc.Listener[Any]
 
@@ -100,7 +98,7 @@ def over_usertcp(program: Program, setting: Setting) -> Sample:
     """Run it over our TCP."""
 
     async def main() -> Sample:
-        async with open_stack(setting.link, CONFIG, linger=1.0) as stack:
+        async with open_stack(setting.open_link(), CONFIG, linger=1.0) as stack:
             return await program(UserTcp(stack), setting)
 
     return trio.run(main)
@@ -236,24 +234,23 @@ async def accepts(host: Host, setting: Setting) -> Sample:
 
 async def hold(host: Host, setting: Setting) -> Sample:
     """Many connections, opened by the peer: what an idle one takes of memory, and what a segment costs among them."""
-    sockets.allow_descriptors()
     listener, port = await host.listen()
     setting.channel.send((host.address, port, MANY))
     streams: list[Stream] = []
     memory, in_kernel = resident(), kernel_memory()
     async with listener:
-        with trio.move_on_after(OPENING):
-            while len(streams) < MANY:
-                stream = await listener.accept()
-                streams.append(stream)
-                await stream.send_all(b"!")
+        while len(streams) < MANY:
+            stream = await listener.accept()
+            streams.append(stream)
+            await stream.send_all(b"!")
+            if len(streams) % SOME == 0:
+                setting.tell(f"{len(streams):,} connections open")
     await trio.sleep(0.2)
     gc.collect()
     memory, in_kernel = resident() - memory, kernel_memory() - in_kernel
     few = await cost(host, streams[:FEW], setting.seconds)
     many = await cost(host, streams, setting.seconds)
     return {
-        "connections": len(streams),
         "memory": memory / len(streams),
         # Half of it is the peer's; all of it, where our end is no socket.
         "kernel memory": in_kernel / len(streams) / 2 if isinstance(host, Kernel) else 0.0,

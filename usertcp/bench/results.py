@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 
 from usertcp.bench.arena import Arena, Failed
 from usertcp.bench.figures import Figure, Work
-from usertcp.bench.measure import Sample
-from usertcp.runtime.stack import LinkName
+from usertcp.bench.measure import BenchLink, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,8 @@ class Result:
             "better": "more" if figure.more_is_better else "less",
             "reached": self.reaches(figure.must),
             "reached goal": self.reaches(figure.goal),
-            **({"connections": _short(self.connections)} if self.connections else {}),
             **({"problem": self.problem} if self.problem else {}),
         }
-
-    @property
-    def connections(self) -> float | None:
-        """How many were held, in the least of the rounds, where it is about many."""
-        held = [sample["connections"] for sample in self.samples.get("usertcp", []) if "connections" in sample]
-        return min(held) if held else None
 
 
 def _short(number: float | None) -> float | None:
@@ -105,7 +98,7 @@ def works_of(figures: Iterable[Figure]) -> list[Work]:
 
 
 def measure(
-    arena: Arena, figures: Sequence[Figure], link: LinkName, effort: Effort, tell: Callable[[str, int], None]
+    arena: Arena, figures: Sequence[Figure], link: BenchLink, effort: Effort, tell: Callable[[str, int], None]
 ) -> list[Result]:
     """All the figures, round by round, in each the contestants in turn.
 
@@ -121,13 +114,19 @@ def measure(
         for number in range(rounds):
             for contestant in work.contestants:
                 if work not in problems:
-                    tell(f"{names}: {contestant}, round {number + 1} of {rounds}", 0)
+                    what = f"{names}: {contestant}, round {number + 1} of {rounds}"
+                    tell(what, 0)
                     try:
-                        samples[work][contestant].append(arena.run(work, contestant, link, effort.seconds))
+                        sample = arena.run(work, contestant, link, effort.seconds, partial(_tell_more, tell, what))
+                        samples[work][contestant].append(sample)
                     except Failed as failed:
                         problems[work] = f"{contestant}: {failed}"
                 tell(names, 1)
     return [Result(figure, samples[figure.work], problems.get(figure.work, "")) for figure in figures]
+
+
+def _tell_more(tell: Callable[[str, int], None], what: str, more: str) -> None:
+    tell(f"{what}, {more}", 0)
 
 
 def runs(figures: Sequence[Figure], effort: Effort) -> int:

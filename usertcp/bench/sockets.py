@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import select
 import socket
-import struct
 from collections.abc import Callable
 
 import trio
@@ -30,8 +29,6 @@ from usertcp.bench.tls import NAME, client_context, server_context
 from usertcp.lab import cable
 
 BACKLOG = 4096
-PATIENCE = struct.pack("ll", 5, 0)
-"""Seconds to wait for whoever has maybe enough."""
 EPOLLIN, EPOLLOUT = select.EPOLLIN, select.EPOLLOUT
 
 
@@ -158,7 +155,6 @@ class Server:
 
 def serve(setting: Setting, *, once: bool) -> None:
     """Answer messages."""
-    allow_descriptors()
     server = Server(cable.PEER.address, once=once)
     setting.channel.send(server.port)
     server.serve()
@@ -215,7 +211,6 @@ def call(setting: Setting, *, at_once: int) -> None:
 
 def call_and_hold(setting: Setting) -> None:
     """Open many connections, 64 at a time, each of which is greeted with an octet; then answer what comes on them."""
-    allow_descriptors()
     address, port, number = setting.channel.recv()
     server = Server(cable.PEER.address, once=False)
     for begin in range(0, number, 64):
@@ -223,24 +218,12 @@ def call_and_hold(setting: Setting) -> None:
         for sock in socks:
             sock.setblocking(False)
             sock.connect_ex((address, port))
-        held = [sock for sock in socks if greeted(sock, address, port)]
-        for sock in held:
+        for sock in socks:
+            sock.setblocking(True)
+            sock.connect((address, port))  # It is under way: this waits for its end.
+            sock.recv(1)
             server.add(sock)
-        if len(held) < len(socks):
-            break  # Who has enough of them listens no more.
     server.serve()
-
-
-def greeted(sock: socket.socket, address: str, port: int) -> bool:
-    """Wait for the connection that is under way, and for the octet."""
-    sock.setblocking(True)
-    for direction in socket.SO_SNDTIMEO, socket.SO_RCVTIMEO:
-        sock.setsockopt(socket.SOL_SOCKET, direction, PATIENCE)
-    try:
-        sock.connect((address, port))
-        return bool(sock.recv(1))
-    except OSError:
-        return False
 
 
 # The programs that are measured

@@ -6,12 +6,18 @@ from typing import Any
 
 import click
 
-LINKS = ("auto", "packet", "raw")
+LINKS = ("auto", "packet", "tun", "raw")
 
 
 @click.command("bench")
 @click.argument("figures", nargs=-1, metavar="[FIGURE]...")
-@click.option("--link", type=click.Choice(LINKS), default=LINKS[0], show_default=True, help="What usertcp runs over.")
+@click.option(
+    "--link",
+    type=click.Choice(LINKS),
+    default=LINKS[0],
+    show_default=True,
+    help="What usertcp runs over; the kernel's TCP always has the cable.",
+)
 @click.option("--short", is_flag=True, help="Fewer and shorter rounds: some three minutes become one.")
 @click.option("--json", is_flag=True, help="One JSON object instead of the table.")
 @click.option(
@@ -27,6 +33,9 @@ def command(
     The same Trio programs run over both, and the like over plain sockets; against the same peer process, on the same
     cable, in turns. Nothing else should be running meanwhile. Without FIGURE all of the table are measured; the first
     part of a name stands for all that begin with it.
+
+    The cable is a veth pair. With --link tun, usertcp has a TUN device into the peer's kernel in its place; the
+    kernel's TCP, with which it is compared, still has the veth pair: neither then passes through more than it needs.
 
     Exit status: 1 if something could not be measured, or with --compare if a ratio has fallen by half.
 

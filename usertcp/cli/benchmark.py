@@ -13,8 +13,8 @@ from rich.table import Table
 from usertcp.bench import arena, pictures
 from usertcp.bench.figures import Figure
 from usertcp.bench.history import Record, fallen, keep, latest, moves, record
+from usertcp.bench.measure import BenchLink
 from usertcp.bench.results import NORMAL, SHORT, Result, measure, runs
-from usertcp.runtime.stack import LinkName
 
 WIDTH = 120
 """Columns where there is no terminal to ask."""
@@ -22,7 +22,7 @@ WIDTH = 120
 
 def bench(
     figures: Sequence[Figure],
-    link: LinkName,
+    link: BenchLink,
     *,
     short: bool,
     json: bool,
@@ -64,9 +64,15 @@ def bench(
 def caption(made: Record) -> str:
     """Where and how it was measured."""
     return (
-        f"{made['machine']}, {made['system']}; link {made['link']}; both ends {made['congestion control']}; "
+        f"{made['machine']}, {made['system']}; {over(made['link'])}; "
+        f"bulk transfers with {made['congestion control']} at both ends; "
         f"medians of {made['rounds']} rounds of {made['seconds']} s, in turns"
     )
+
+
+def over(link: str) -> str:
+    """What the packets of either TCP travel over."""
+    return f"link {link}; the kernel's over veth" if link == "tun" else f"link {link}"
 
 
 def show(console: Console, results: Sequence[Result], made: Record) -> None:
@@ -87,8 +93,6 @@ def show(console: Console, results: Sequence[Result], made: Record) -> None:
     for result in results:
         if result.problem:
             console.print(f"FAILED  {result.figure.name}: {result.problem}", markup=False)
-        elif result.connections and result.connections < 10_000:
-            console.print(f"note    {result.figure.name}: with {result.connections:.0f} connections", markup=False)
 
 
 def number(value: float | None, digits: int) -> str:
