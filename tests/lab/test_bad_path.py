@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import replace
 from functools import partial
+from math import inf
 
 import pytest
 import trio
@@ -13,8 +14,12 @@ from tests.lab.conftest import Child
 from usertcp.bench import bad_path
 from usertcp.bench.bad_path import PATH, WrongOctets, compare, of_kernel, of_usertcp, transfer
 from usertcp.errors import SetupError
-from usertcp.lab import enter, middle_box
+from usertcp.lab import Peer, enter, middle_box
 from usertcp.link.path import Path
+from usertcp.runtime.stack import open_stack
+from usertcp.tcp.config import Config
+from usertcp.tcp.status import Status
+from usertcp.wire.fast import FastCodec
 
 pytestmark = pytest.mark.lab
 needs_tun = pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="no TUN devices for us")
@@ -55,6 +60,36 @@ def test_it_is_compared_with_a_kernel_over_the_same_path(root: Child) -> None:
         assert ratios.sent == comparison.usertcp.sent / comparison.kernel.sent
         assert ratios.received == comparison.usertcp.received / comparison.kernel.received
         assert min(ratios) > 0.1  # so few octets say little, but for what is broken
+
+    root(inside)
+
+
+@needs_tun
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [(Config(congestion="bbr"), 0.1), (Config(congestion="cubic", pacing=True), inf)],
+    ids=["bbr", "cubic, paced"],
+)
+def test_a_paced_sender_fills_a_slow_path_to_a_kernel(root: Child, config: Config, longest: float) -> None:
+    """A round trip takes 20 ms, and 170 if the queue is full, which BBR leaves nearly empty."""
+    there = Path(rate=8e6, delay=0.01, queue_packets=100)
+    octets = 1_500_000
+
+    async def send(peer: Peer) -> tuple[float, Status]:
+        async with (
+            bad_path.listening(peer, middle_box.PEER) as listener,
+            open_stack("raw", config, codec=FastCodec()) as stack,
+            await stack.open_tcp_stream(middle_box.PEER, bad_path.PORT) as sender,
+            await listener.accept() as receiver,
+        ):
+            return await transfer(sender, receiver, octets), sender.status()
+
+    def inside() -> None:
+        peer = enter()
+        with middle_box.middle_box(peer.namespace, there, Path(delay=0.01)):
+            seconds, status = trio.run(send, peer)
+        assert 0.5 < octets * 8 / seconds / there.rate < 1
+        assert (status.srtt or inf) < longest
 
     root(inside)
 
