@@ -6,31 +6,32 @@ from pathlib import Path
 
 import trio
 
-from tests.lab.differential.kernel import ADDRESS, KernelHost, Wire
+from tests.lab.differential.kernel import ADDRESS, ADDRESS6, KernelHost, Wire
 from tests.lab.differential.own import OwnHost
 from tests.lab.differential.play import play
 from tests.lab.differential.script import Observation, Script, Step, Transcript
 from usertcp.tcp.segment import Flow
 
-TABLE = Path(__file__).with_name("differences.txt")
+TABLES = {4: Path(__file__).with_name("differences.txt"), 6: Path(__file__).with_name("differences_ipv6.txt")}
 PEERS = 252
 """How many peers a namespace has addresses for."""
 
 
-def flow_of(index: int) -> Flow:
+def flow_of(index: int, version: int) -> Flow:
     """Each script that is played in a namespace has a port and a peer of its own: 192.0.2.2 and so on."""
     assert index < PEERS
-    return Flow(ADDRESS, 10000 + index, f"192.0.2.{2 + index}", 50000)
+    local, remote = (ADDRESS, f"192.0.2.{2 + index}") if version == 4 else (ADDRESS6, f"2001:db8::{2 + index:x}")
+    return Flow(local, 10000 + index, remote, 50000)
 
 
-def kernel(scripts: list[Script]) -> dict[str, Transcript]:
-    """Play all of them to the kernel at the same time. Leaves this process in a namespace."""
+def kernel(scripts: list[Script], version: int = 4) -> dict[str, Transcript]:
+    """Play all of them to the kernel at the same time, over this version of IP. Leaves this process in a namespace."""
     wires: dict[tuple[tuple[str, str], ...], Wire] = {}
     hosts = []
     for index, script in enumerate(scripts):
         if script.sysctls not in wires:
-            wires[script.sysctls] = Wire(script.sysctls)
-        hosts.append(KernelHost(wires[script.sysctls], flow_of(index)))
+            wires[script.sysctls] = Wire(script.sysctls, version)
+        hosts.append(KernelHost(wires[script.sysctls], flow_of(index, version)))
     found: dict[str, Transcript] = {}
 
     async def one(script: Script, host: KernelHost) -> None:
@@ -45,9 +46,9 @@ def kernel(scripts: list[Script]) -> dict[str, Transcript]:
     return found
 
 
-def own(script: Script) -> Transcript:
+def own(script: Script, version: int = 4) -> Transcript:
     """Play it to usertcp."""
-    return trio.run(play, script, OwnHost(flow_of(0), script.sysctls))
+    return trio.run(play, script, OwnHost(flow_of(0, version), script.sysctls))
 
 
 def differences(script: Script, kernel: Transcript, own: Transcript) -> dict[int, str]:
@@ -57,22 +58,24 @@ def differences(script: Script, kernel: Transcript, own: Transcript) -> dict[int
 
 
 def told(step: Step, kernel: Observation, own: Observation) -> str:
-    """What the table in differences.txt says of a step, after its number."""
+    """What the tables say of a step, after its number."""
     return f"{step.text}\n    kernel:  {kernel}\n    usertcp: {own}"
 
 
-def listed() -> dict[str, dict[int, str]]:
-    """The table in differences.txt: what `differences` is known to give, by the name of the script.
+def listed(version: int = 4) -> dict[str, dict[int, str]]:
+    """The table in differences.txt: what `differences` is known to give, by the name of the script; or that in
+    differences_ipv6.txt, of the scripts with which it gives something else over IPv6.
 
     Its paragraphs are a reason, beginning with "#", or steps of one script, which part for the reason above them.
     """
     table: dict[str, dict[int, str]] = {}
-    _, *paragraphs = TABLE.read_text().strip().split("\n\n")
+    _, *paragraphs = TABLES[version].read_text().strip().split("\n\n")
     for paragraph in paragraphs:
         if paragraph.startswith("#"):
             continue
         name, *lines = paragraph.split("\n")
+        table.setdefault(name, {})
         for at in range(0, len(lines), 3):
             number, _, text = lines[at].partition(": ")
-            table.setdefault(name, {})[int(number)] = "\n".join([text, *lines[at + 1 : at + 3]])
+            table[name][int(number)] = "\n".join([text, *lines[at + 1 : at + 3]])
     return table

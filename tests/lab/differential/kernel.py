@@ -14,16 +14,18 @@ from pyroute2 import IPRoute
 
 from tests.lab.differential.peer import Peer
 from tests.lab.differential.script import Step
-from usertcp.lab.cable import finish_every_packet
+from usertcp.lab.cable import IFA_F_NODAD, finish_every_packet
 from usertcp.lab.kernel_states import KernelStates
 from usertcp.lab.namespaces import CLONE_NEWNET, Namespace, unshare
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 
-ADDRESS = "192.0.2.1"
-ETH_P_IP, TCP_FASTOPEN_CONNECT = 0x0800, 30
-HEADER = bytes.fromhex("020000000001 020000000002 0800")
-"""Of Ethernet, towards the host."""
+ADDRESS, ADDRESS6 = "192.0.2.1", "2001:db8::1"
+ETH_P_IP, ETH_P_IPV6, TCP_FASTOPEN_CONNECT = 0x0800, 0x86DD, 30
+MTU, MTU6 = 1500, 1520
+"""So that the host offers the same MSS in both."""
+MACS = bytes.fromhex("020000000001 020000000002")
+"""At the beginning of a frame to the host."""
 HOST_MAC = "02:00:00:00:00:01"
 WIRE_MAC = "02:00:00:00:00:03"
 """Not where the host's packets go to: they are for us, and not for the kernel at this end of the cable."""
@@ -32,7 +34,11 @@ WIRE_MAC = "02:00:00:00:00:03"
 class Wire:
     """A network namespace of its own, and the far end of its cable. Every address beyond it is a peer."""
 
-    def __init__(self, sysctls: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, sysctls: tuple[tuple[str, str], ...], version: int) -> None:
+        protocol, mtu = (ETH_P_IP, MTU) if version == 4 else (ETH_P_IPV6, MTU6)
+        self._header = MACS + struct.pack("!H", protocol)
+        self._destination = slice(16, 20) if version == 4 else slice(24, 40)
+        self._family = socket.AF_INET if version == 4 else socket.AF_INET6
         unshare(CLONE_NEWNET)
         self.namespace = Namespace()
         with IPRoute() as ipr:
@@ -40,28 +46,29 @@ class Wire:
             ipr.link("add", kind="veth", ifname="host", address=HOST_MAC, peer=far)
             finish_every_packet("host")
             index, end = ipr.link_lookup(ifname="host")[0], ipr.link_lookup(ifname="wire")[0]
-            ipr.link("set", index=index, state="up", arp=False)
-            ipr.link("set", index=end, state="up")
+            ipr.link("set", index=index, mtu=mtu, state="up", arp=False)
+            ipr.link("set", index=end, mtu=mtu, state="up")
             while ipr.link("get", index=index)[0].get("operstate") != "UP":
                 time.sleep(0.01)
             ipr.addr("add", index=index, address=ADDRESS, prefixlen=24)
+            ipr.addr("add", index=index, address=ADDRESS6, prefixlen=64, flags=IFA_F_NODAD)
         for name, value in (*sysctls, ("net.ipv4.tcp_no_metrics_save", "1")):
             self.namespace.sysctl(name, value)
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_IP))
-        self._socket.bind(("wire", ETH_P_IP))
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(protocol))
+        self._socket.bind(("wire", protocol))
         self._sent: defaultdict[str, list[bytes]] = defaultdict(list)
         self.states = KernelStates(self.namespace)
 
     def send(self, packet: bytes) -> None:
         """To the host."""
-        self._socket.send(HEADER + packet)
+        self._socket.send(self._header + packet)
 
     def collect(self) -> None:
         """Take what the host has sent, for all peers. Often, for the kernel keeps little of it."""
         with suppress(BlockingIOError):
             while True:
-                packet = self._socket.recv(65536)[len(HEADER) :]
-                self._sent[socket.inet_ntoa(packet[16:20])].append(packet)
+                packet = self._socket.recv(65536)[len(self._header) :]
+                self._sent[socket.inet_ntop(self._family, packet[self._destination])].append(packet)
 
     def sent(self, peer: str) -> list[bytes]:
         """What the host has sent to a peer since the last time this was asked."""
@@ -146,7 +153,7 @@ class KernelHost:
 
     def _new_socket(self) -> socket.socket:
         with self._wire.namespace.inside():
-            sock = socket.socket()
+            sock = socket.socket(socket.AF_INET6 if ":" in self.peer.flow.local else socket.AF_INET)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((self.peer.flow.local, self.peer.flow.local_port))

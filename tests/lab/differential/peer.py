@@ -10,7 +10,7 @@ import struct
 
 from tests.lab.differential.script import Step
 from usertcp.ip.checksum import checksum, pseudo_header
-from usertcp.ip.header import TCP, build
+from usertcp.ip.header import TCP, build, parse
 from usertcp.ip.icmp import build_error
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, ECN_BITS, ECN_NAMES, RST, SYN, Flow, Segment, flag_names
@@ -50,9 +50,9 @@ class Peer:
         tcp = struct.pack("!HHIIHHHH", *ports, *rest) + listed + text
         ip = build(self.flow.remote, self.flow.local, TCP, len(tcp))
         if "tos" in options:
-            ip = ip[:1] + bytes([int(options["tos"])]) + ip[2:10] + bytes(2) + ip[12:]
-            ip = ip[:10] + checksum(ip).to_bytes(2, "big") + ip[12:]
-        own = checksum(tcp, pseudo_header(ip[12:16], ip[16:20], TCP, len(tcp))) ^ ("badsum" in options)
+            ip = with_traffic_class(ip, int(options["tos"]))
+        header = parse(ip + tcp)
+        own = checksum(tcp, pseudo_header(header.source, header.destination, TCP, len(tcp))) ^ ("badsum" in options)
         return ip + tcp[:16] + own.to_bytes(2, "big") + tcp[18:]
 
     def icmp(self, step: Step) -> bytes:
@@ -126,3 +126,11 @@ class Peer:
     @staticmethod
     def _relative(number: int, start: int) -> int:
         return unwrap(number, start) - start
+
+
+def with_traffic_class(ip: bytes, octet: int) -> bytes:
+    """An IP header with this in place of 0."""
+    if ip[0] >> 4 == 6:
+        return (int.from_bytes(ip[:4], "big") | octet << 20).to_bytes(4, "big") + ip[4:]
+    ip = ip[:1] + bytes([octet]) + ip[2:10] + bytes(2) + ip[12:]
+    return ip[:10] + checksum(ip).to_bytes(2, "big") + ip[12:]
