@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+import trio
 
 from tests.tcp.builders import CONFIG, FLOW, MSS, Bench, closed, delivered, host, listen
 from tests.tcp.pairs import connected
 from usertcp.link.path import Path
 from usertcp.tcp.config import Config
+from usertcp.tcp.events import CwndChanged
 from usertcp.tcp.options import EcnFeedback, Options
 from usertcp.tcp.segment import (
     ACE,
@@ -30,6 +33,7 @@ from usertcp.tcp.segment import (
 )
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.state import State
+from usertcp.tcp.tcb import EcnCounters
 from usertcp.testing import open_network, open_stream_pair, run
 
 ACCURATE = replace(CONFIG, ecn="accurate", receive_buffer=60_000)
@@ -698,6 +702,45 @@ def test_behind_a_queue_that_marks_both_ends_count_the_same(congestion: str, los
             assert ours.ecn_out == theirs.ecn_in
             assert theirs.counters["CE in"] == theirs.ecn_in.cep - 5
             assert ours.counters["reductions by ECN"] >= 1
+
+    run(main)
+
+
+@pytest.mark.rfc("9768", "3.2.2.5.2")
+@pytest.mark.rfc("3168", "6.1.2")
+@pytest.mark.parametrize("congestion", ["dctcp", "cubic", "reno"])
+@pytest.mark.parametrize("acks_lost", [0.0, 0.1])
+def test_where_every_packet_is_marked_all_are_counted_and_the_window_falls_once_in_a_round_trip_to_its_least(
+    congestion: str, acks_lost: float
+) -> None:
+    """ACE goes round many times, and no acknowledgment is without news."""
+    octets, round_trip = 300_000, 0.02
+    seen: list[CwndChanged] = []
+
+    def tracer(record: object) -> None:
+        if isinstance(record, CwndChanged):
+            seen.append(record)
+
+    async def main() -> None:
+        there, back = Path(delay=round_trip / 2, mark_packets=-1), Path(delay=round_trip / 2, loss=acks_lost, seed=1)
+        config = Config(congestion=congestion, ecn="accurate", rto_min=0.2)
+        async with open_network(there, back, config=config, tracer=tracer) as network:
+            client, server = await open_stream_pair(network)
+            began = trio.current_time()
+            await client.send_all(bytes(octets))
+            received = 0
+            while received < octets:
+                received += len(await server.receive_some())
+            round_trips = (trio.current_time() - began) / round_trip
+            await server.send_eof()
+            assert await client.receive_some() == b""
+            ours, theirs = client.status(), server.status()
+        assert ours.ecn_out == theirs.ecn_in == EcnCounters(5 + theirs.counters["CE in"], octets, 1, 1)
+        assert theirs.counters["CE in"] >= octets / ours.snd_mss
+        reductions = [record for record in seen if record.why == "ECN"]
+        assert len(reductions) <= ours.counters["reductions by ECN"] <= round_trips + 1
+        assert all(later.time - one.time > 0.99 * round_trip for one, later in pairwise(reductions))
+        assert reductions[-1].cwnd == min(record.cwnd for record in seen if record.why != "timeout")
 
     run(main)
 
