@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
+from tests.conformance import regressions
 from tests.conformance.outcomes import Recorder
 from usertcp.lab.namespaces import CLONE_NEWNET, become_root_inside, unshare
 
@@ -29,7 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder(file))
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    regressions.mark(items)
     if config.getoption("docker"):
         return
     in_containers = [item for item in items if item.get_closest_marker("docker")]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.conformance import outcomes
-from tests.conformance.report import lines, main_rules, reasons, report, requirements
+from tests.conformance.report import bugs, lines, main_rules, reasons, report, requirements
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("outcomes", type=Path, help="file written by pytest --conformance=FILE")
     parser.add_argument("--json", action="store_true", help="a list of objects: id, status, tests, why ...")
     arguments = parser.parse_args()
-    rows = report([*requirements(), *main_rules()], reasons(), outcomes.read(arguments.outcomes))
+    rows = report([*requirements(), *main_rules(), *bugs()], reasons(), outcomes.read(arguments.outcomes))
     if arguments.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
     else:

@@ -10,7 +10,7 @@ import pytest
 
 
 class Rule(NamedTuple):
-    """What a mark names: `@pytest.mark.rfc("9293", "3.8.6.3", "MUST-40")`."""
+    """What a mark names: `@pytest.mark.rfc("9293", "3.8.6.3", "MUST-40")`. Of a bug that is held off, group and bug."""
 
     rfc: str
     section: str
@@ -36,8 +36,10 @@ class Recorder:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            if rules := [Rule(*mark.args) for mark in item.iter_markers("rfc")]:
-                self._rules[item.nodeid] = rules
+            rules = [Rule(*mark.args) for mark in item.iter_markers("rfc")]
+            bugs = [Rule("", *mark.args) for mark in item.iter_markers("regression")]
+            if rules or bugs:
+                self._rules[item.nodeid] = rules + bugs
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or not report.passed:  # an error on the way in or out is the test's as well

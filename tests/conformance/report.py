@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tests.conformance.outcomes import Outcome, Rule
+from tests.conformance.regressions import TABLE
 
 HERE = Path(__file__).parent
 REQUIREMENT = re.compile(r"(MUST|SHLD|MAY|REC)-\d+")
@@ -25,7 +26,8 @@ Status = Literal["held", "not-held", "open"]
 
 class Requirement(NamedTuple):
     id: str
-    """MUST-40; RFC7413-4.1.2, with the part of the section behind it if it has rules of its own."""
+    """MUST-40; RFC7413-4.1.2, with the part of the section behind it if it has rules of its own; of a bug its group and
+    what it is."""
     rule: Rule
     """What marks name. Without a part it stands for all parts of the section that have no requirement of their own."""
     text: str
@@ -61,6 +63,11 @@ def main_rules() -> list[Requirement]:
     with (HERE / "rules.csv").open(newline="") as file:
         rules = [(Rule(row["rfc"], row["section"], row["part"] or ""), row["rule"]) for row in csv.DictReader(file)]
     return [Requirement("-".join([f"RFC{rule.rfc}", *filter(None, rule[1:])]), rule, text) for rule, text in rules]
+
+
+def bugs() -> list[Requirement]:
+    """That those of other TCPs are not made here, in the order of their table."""
+    return [Requirement(f"{group}: {bug}", Rule("", group, bug), bug) for group in TABLE for bug in TABLE[group]]
 
 
 def reasons() -> dict[str, str]:
@@ -111,7 +118,8 @@ def lines(rows: list[Row]) -> Iterator[str]:
     """The report to be read, the summary last."""
     numbered = [row for row in rows if REQUIREMENT.fullmatch(row.id)]
     sections = [row for row in rows if row.id.startswith("RFC ")]
-    rules = rows[len(numbered) : len(rows) - len(sections)]
+    shipped = [row for row in rows if not row.rfc]
+    rules = [row for row in rows[len(numbered) : len(rows) - len(sections)] if row.rfc]
     yield "RFC 9293, requirement by requirement"
     for row in numbered:
         yield f"{row.id:8} {row.section:10} {row.status:9} {row.requirement}"
@@ -124,11 +132,17 @@ def lines(rows: list[Row]) -> Iterator[str]:
         yield f"{row.id:30} {row.status:9} {row.requirement}"
         yield f"{'':41}{row.why or tally(row.tests)}"
     yield ""
+    yield "Bugs that other TCPs have shipped"
+    for row in shipped:
+        yield f"{row.status:9} {row.id}"
+        yield f"{'':10}{row.why or tally(row.tests)}"
+    yield ""
     yield "Other sections that tests are marked with"
     for row in sections:
         yield f"{row.id:30} {row.status:9} {row.why or ''}{tally(row.tests)}".rstrip()
     yield ""
     yield f"RFC 9293: {summary(numbered)}. Main rules: {summary(rules)}. Sections: {summary(sections)}."
+    yield f"Bugs: {summary(shipped)}."
 
 
 def tally(tests: list[str]) -> str:

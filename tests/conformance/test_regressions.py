@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import tomllib
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
-TABLE = tomllib.loads((Path(__file__).parent / "regressions.toml").read_text())
+from tests.conformance.regressions import TABLE, TESTS
+
 BUGS = {f"{group}: {bug}": tests for group, bugs in TABLE.items() for bug, tests in bugs.items()}
 
 

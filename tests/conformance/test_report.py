@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conformance.outcomes import Outcome, Rule, read
-from tests.conformance.report import Requirement, Row, lines, main_rules, report
+from tests.conformance.report import Requirement, Row, bugs, lines, main_rules, report
 
 ROOT = Path(__file__).parents[2]
 MUST_1 = Rule("9293", "3.1", "MUST-1")
@@ -78,8 +80,9 @@ def test_a_main_rule_is_held_by_marks_of_its_part_or_else_by_the_rest_of_its_sec
 
 
 def test_the_text_has_a_line_for_each_rule_and_test_and_ends_in_a_summary() -> None:
-    outcome = Outcome("a.py::test_x", "passed", [MUST_1, Rule("5681", "3.1"), Rule("5681", "3.2")])
-    rows = report([*TABLE, *RULES], {}, [outcome])
+    bug = Requirement("FIN: it is lost", Rule("", "FIN", "it is lost"), "it is lost")
+    outcome = Outcome("a.py::test_x", "passed", [MUST_1, Rule("5681", "3.1"), Rule("5681", "3.2"), bug.rule])
+    rows = report([*TABLE, *RULES, bug], {}, [outcome])
     assert "\n".join(lines(rows)) == (
         "RFC 9293, requirement by requirement\n"
         "MUST-1   3.1        held      the first rule\n"
@@ -93,12 +96,30 @@ def test_the_text_has_a_line_for_each_rule_and_test_and_ends_in_a_summary() -> N
         "RFC5681-3.2-step 2             open      how it begins\n"
         "                                         no test\n"
         "\n"
+        "Bugs that other TCPs have shipped\n"
+        "held      FIN: it is lost\n"
+        "          a.py (1)\n"
+        "\n"
         "Other sections that tests are marked with\n"
         "RFC 5681 3.1                   held      a.py (1)\n"
         "\n"
         "RFC 9293: 1 held, 0 not-held, 1 open of 2. Main rules: 1 held, 0 not-held, 1 open of 2. "
-        "Sections: 1 held, 0 not-held, 0 open of 1."
+        "Sections: 1 held, 0 not-held, 0 open of 1.\n"
+        "Bugs: 1 held, 0 not-held, 0 open of 1."
     )
+
+
+def test_who_holds_off_a_bug_is_marked_with_it(request: pytest.FixtureRequest) -> None:
+    """As all are that are collected. This one stands in no table."""
+    assert not list(request.node.iter_markers("regression"))
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--collect-only", "-m", "regression", "tests/tcp/test_isn.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "::test_isn_is_a_clock_of_4_microseconds" in found
+    assert "deselected" in found
 
 
 MARKED = """
@@ -154,6 +175,6 @@ def test_what_was_recorded_is_printed_as_json(tmp_path: Path) -> None:
     file.write_text(json.dumps([Outcome("a.py::test_x", "passed", [MUST_1])._asdict()]))
     command = [sys.executable, "-m", "tests.conformance", "--json", str(file)]
     printed = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
-    assert len(printed) == 119 + len(main_rules())
+    assert len(printed) == 119 + len(main_rules()) + len(bugs())
     assert printed[0].items() >= {"id": "MUST-1", "status": "held", "tests": ["a.py::test_x"], "why": None}.items()
     assert {row["status"] for row in printed[1:]} == {"not-held", "open"}
