@@ -1,6 +1,7 @@
 """The lab's shell: what it finds there, and that what it has started ends with it."""
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -85,3 +86,23 @@ def test_what_the_shell_has_started_ends_with_us_on_sigkill(child: Child) -> Non
     os.close(reading)
     os.close(writing)
     assert becomes_true(lambda: not processes(f"sleep\0{mark}"))
+
+
+def test_it_does_not_start_if_we_have_ended_before_it_could_ask_to_end_with_us(child: Child) -> None:
+    alive, inherited = os.pipe()
+
+    def inside() -> None:
+        peer = enter()
+        this = os.pidfd_open(os.getpid())
+        os.register_at_fork(
+            after_in_child=lambda: select.select([this], [], []),  # until the other one has ended
+            after_in_parent=lambda: os.kill(os.getpid(), signal.SIGKILL),
+        )
+        os.dup2(inherited, 1)  # What the shell starts has this too.
+        trio.run(shell, peer, ["sleep", "1000"])
+
+    os.waitpid(child.start(inside, inherited), 0)
+    os.close(inherited)
+    assert select.select([alive], [], [], 10)[0], "a process lives on"
+    assert os.read(alive, 1) == b""
+    os.close(alive)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from usertcp.bench.figures import Run, Work
 from usertcp.bench.measure import BenchLink, Sample, Setting
 from usertcp.lab import cable, namespaces
 from usertcp.lab.namespaces import Namespaces
+from usertcp.lab.parent import Parent
 from usertcp.link import Link
 from usertcp.link.tun import TunLink
 from usertcp.runtime.stack import named_link
@@ -29,7 +29,6 @@ TUN_OURS, TUN_PEER = "198.51.100.1", "198.51.100.2/24"
 """The addresses of a TUN device's ends."""
 SYSCTLS = {"net.ipv4.tcp_orphan_retries": 4, "net.ipv4.ip_local_port_range": "10000 60999"}
 """Of both kernels: no connection is left over for long, and there are ports enough for many."""
-PR_SET_PDEATHSIG = 1
 
 FORK = get_context("fork")
 """A fork starts in milliseconds, and nothing in this process has a thread."""
@@ -50,6 +49,7 @@ class Arena:
 
     def __init__(self, made: Namespaces) -> None:
         self._namespaces = made
+        self._parent = Parent()
         gc.collect()
         gc.freeze()  # What is there now is not looked through by the processes that measure.
 
@@ -74,7 +74,7 @@ class Arena:
         trouble, peers_end = FORK.Pipe(duplex=False)
         open_link = partial(self._open_link, work.link or link)
         setting = Setting(open_link, seconds, ours, lambda what: end.send(Progress(what)))
-        processes = [FORK.Process(target=_measure, args=(work.contestants[contestant], setting, end), daemon=True)]
+        processes = [FORK.Process(target=self._measure, args=(work.contestants[contestant], setting, end), daemon=True)]
         if work.peer is not None:
             told = setting._replace(channel=theirs)
             processes.append(FORK.Process(target=self._at_the_peer, args=(work.peer, told, peers_end), daemon=True))
@@ -104,7 +104,23 @@ class Arena:
                 run(setting)
 
         with self._namespaces.peer.inside():
-            _report(serve, end)
+            self._report(serve, end)
+
+    def _measure(self, run: Run, setting: Setting, end: Connection) -> None:
+        self._report(lambda: end.send(run(setting)), end)
+
+    def _report(self, run: Callable[[], object], end: Connection) -> None:
+        """In a new process: it ends with the one that made it. What is raised is sent there."""
+        self._parent.end_with()
+        sockets.allow_descriptors()
+        try:
+            run()
+        except BaseException as error:
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            with suppress(OSError):
+                end.send(f"{type(error).__name__}: {error}")
+            os._exit(1)
 
 
 def enter() -> Arena:
@@ -131,24 +147,6 @@ def _outcome(result: Connection, trouble: Connection, tell: Callable[[str], obje
     return f"nothing was heard of it for {TIME_LIMIT:.0f} s"
 
 
-def _measure(run: Run, setting: Setting, end: Connection) -> None:
-    _report(lambda: end.send(run(setting)), end)
-
-
-def _report(run: Callable[[], object], end: Connection) -> None:
-    """In a new process: it ends with the one that made it. What is raised is sent there."""
-    _end_with_parent()
-    sockets.allow_descriptors()
-    try:
-        run()
-    except BaseException as error:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        with suppress(OSError):
-            end.send(f"{type(error).__name__}: {error}")
-        os._exit(1)
-
-
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C within the block comes after it, when what was begun is known and can be ended; to a process that is begun
@@ -158,14 +156,6 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent() -> None:
-    """However that ends, and also if it has ended already: then another process has become the parent."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    maker = parent_process()
-    if maker is None or os.getppid() != maker.pid:
-        os._exit(1)
 
 
 def _end(process: ForkProcess) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 import trio
 
 from usertcp.lab import cable, namespaces
+from usertcp.lab.parent import Parent
 from usertcp.lab.peer import Peer, discard, echo, http
 
 SERVICES = {7: echo, 9: discard, 80: http}
@@ -22,8 +21,6 @@ This shell is in a network of its own: {cable.OURS.address} and {cable.OURS.addr
 {cable.PEER.address} ({cable.PEER.address6}), where a Linux kernel serves echo (port 7), discard (9) and HTTP (80).
 Try:  usertcp handshake {cable.PEER.address} 80 --send 'GET / HTTP/1.0\\r\\n\\r\\n' --msl 1
 Leave it with `exit`; nothing stays behind."""
-
-PR_SET_PDEATHSIG = 1
 
 
 async def shell(
@@ -54,12 +51,12 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """
     here = str(Path(sys.executable).parent)  # where the command usertcp is
     path = f"{here}:{os.environ.get('PATH', os.defpath)}"
+    parent = Parent()
     namespaces.unshare(namespaces.CLONE_NEWPID)
-    return subprocess.Popen(command, env={**os.environ, "PATH": path}, preexec_fn=_die_with_parent)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    try:
+        return subprocess.Popen(command, env={**os.environ, "PATH": path}, preexec_fn=parent.end_with)
+    finally:
+        parent.close()
 
 
 async def _wait(process: subprocess.Popen[bytes]) -> int:
