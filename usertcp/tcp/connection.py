@@ -22,6 +22,7 @@ from usertcp.tcp import (
     ao,
     authentication,
     auto_tuning,
+    fast_path,
     icmp,
     keepalive,
     output,
@@ -221,6 +222,9 @@ class Connection:
             if objection is not None:
                 tcb.discarded(seg, objection, now)
                 return
+        if fast_path.segment_arrives(tcb, seg, now):
+            tcb.rcv.dscp = seg.traffic_class >> 2
+            return
         seq = seg.seq if tcb.state in (State.LISTEN, State.SYN_SENT) else unwrap(seg.seq, tcb.rcv.nxt)
         ack = unwrap(seg.ack, tcb.snd.una) if seg.flags & ACK else 0
         here = Segment(seq, ack, seg.flags, seg.wnd, seg.options, seg.data, seg.up, seg.traffic_class)
@@ -273,6 +277,8 @@ class Connection:
 
     def output(self, now: float) -> list[Segment]:
         """The segments to transmit now, in order. They are not given a second time."""
+        if segments := fast_path.new_text(self.tcb, now):
+            return segments
         before = self._timers_before()
         segments = output.output(self.tcb, now)
         self._trace_timers(before, now)

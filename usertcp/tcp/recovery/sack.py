@@ -71,6 +71,10 @@ class Sack:
     def sacked_octets(self) -> int:
         return self.scoreboard.sacked.octets
 
+    def quiet(self, una: int) -> bool:
+        """Nothing is SACKed or lost, nor has been of what is in flight."""
+        return not (self.fast or una < self.recover or self.scoreboard.sacked or self.scoreboard.lost)
+
     def next_lost(self, nxt: int) -> Span | None:
         """The leftmost lost octets (RFC 6675, 4, NextSeg, rule 1)."""
         lost = self.scoreboard.lost
