@@ -164,7 +164,8 @@ def update_window(tcb: Tcb, seg: Segment, now: float) -> None:
     was_open = snd.wnd > 0
     snd.wnd = seg.wnd if seg.flags & SYN else seg.wnd << snd.scale
     snd.wl1, snd.wl2 = seg.seq, seg.ack
-    snd.max_wnd = max(snd.max_wnd, snd.wnd)
+    if snd.wnd > snd.max_wnd:
+        snd.max_wnd = snd.wnd
     if was_open is not (snd.wnd > 0):
         tcb.timers.persist = NEVER  # a closed and a narrow window are probed at different intervals
     if snd.wnd:

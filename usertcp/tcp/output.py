@@ -82,7 +82,8 @@ def acceptable_seq(tcb: Tcb) -> int:
     or we probed it while closed). The peer would then drop our acknowledgment, and two ends that probe each other
     would wait for ever."""
     snd = tcb.snd
-    return min(snd.nxt, max(snd.una, snd.iss + 1) + snd.wnd)
+    edge = (snd.una if tcb.syn_acked else snd.iss + 1) + snd.wnd
+    return snd.nxt if snd.nxt < edge else edge
 
 
 def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
@@ -137,9 +138,9 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
             out.append(segment_at(tcb, left, snd.una + snd.wnd, now, larger))
             path_probing.sent(tcb, left, larger)
         usable = window.usable(tcb)
-        room = max(tcb.recovery.room(tcb.congestion.cwnd, tcb.flight_size), 0)
+        room = tcb.recovery.room(tcb.congestion.cwnd, tcb.flight_size)
         waiting = tcb.send_buffer.end - snd.nxt
-        size = min(waiting, usable, full)
+        size = full if full <= waiting and full <= usable else min(waiting, usable)
         if size == full and tcb.offload:
             size = max(min(waiting, usable, room, super_segment.largest(tcb, full)) // full, 1) * full
         if waiting == 0:  # only the FIN is left; it needs no room in the congestion window
@@ -149,7 +150,7 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
             return
         if pacing.must_wait(tcb, now):
             return
-        out.append(segment_at(tcb, snd.nxt, snd.una + snd.wnd, now, max(size - full, 0), cut=True))
+        out.append(segment_at(tcb, snd.nxt, snd.una + snd.wnd, now, size - full if size > full else 0, cut=True))
 
 
 def resend_limit(tcb: Tcb, end: int) -> int:
@@ -246,10 +247,13 @@ def arm_timers(tcb: Tcb, now: float) -> None:
 
 def full_size(tcb: Tcb) -> int:
     """Eff.snd.MSS: the text that a full-sized segment holds now, options deducted (RFC 9293, 3.7.1, MUST-16)."""
-    more = 0 if user_timeout.due(tcb) is None else user_timeout.OCTETS
-    marks = accurate_ecn.option(tcb, selective_ack.wanted(tcb)) if tcb.ecn.accurate is not None else None
-    more += feedback_octets(None if marks is None else len(marks.counters), selective_ack.count(tcb))
-    return max(tcb.smss - more, 1)
+    blocks, accurate = selective_ack.count(tcb), tcb.ecn.accurate is not None
+    size = tcb.smss
+    if blocks or accurate or tcb.config.user_timeout_option is not None:
+        marks = accurate_ecn.option(tcb, selective_ack.wanted(tcb)) if accurate else None
+        size -= feedback_octets(None if marks is None else len(marks.counters), blocks)
+        size -= 0 if user_timeout.due(tcb) is None else user_timeout.OCTETS
+    return size if size > 0 else 1
 
 
 def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0, *, cut: bool = False) -> Segment:
@@ -279,18 +283,21 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0,
         seg = segment(tcb, position, flags, data, now)
         if packet < len(data):
             seg.mss = full
-    snd.nxt = max(snd.nxt, position + seg.len)
-    tcb.began = min(tcb.began, now)
+    end = position + seg.len
+    if end > snd.nxt:
+        snd.nxt = end
+    if now < tcb.began:
+        tcb.began = now
     if again:
-        undo.resent(tcb, position, position + seg.len, now)
-        path_probing.resent(tcb, position, position + seg.len)
+        undo.resent(tcb, position, end, now)
+        path_probing.resent(tcb, position, end)
         tcb.timed = None  # Karn: an acknowledgment would not say which transmission it answers
-        tcb.deliveries.on_resent(position + seg.len, snd.nxt, now)
+        tcb.deliveries.on_resent(end, snd.nxt, now)
     else:
         tcb.deliveries.on_sent(snd.nxt, now)
         if tcb.timed is None:
             tcb.timed = (position + 1 if seg.flags & SYN else snd.nxt, now)
-    tcb.recovery.on_sent(position, position + seg.len, now)
+    tcb.recovery.on_sent(position, end, now)
     tcb.last_sent = now
     pacing.charge(tcb, len(seg.data), now)
     return seg
