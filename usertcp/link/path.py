@@ -93,9 +93,10 @@ class Path:
           unfinished_checksum: the TCP checksum covers the pseudo-header only. Corruption then hits the addresses, since
             anywhere else nobody could notice, as on no real path.
         """
-        if len(packet) > self.mtu:
+        octets = len(packet)
+        if octets > self.mtu:
             return Passage([], [("dropped", f"larger than {self.mtu} octets")])
-        at = self._transmitted(len(packet), now)
+        at = self._transmitted(octets, now)
         if at is None:
             return Passage([], [("dropped", "queue full")])
         deeds: list[tuple[Deed, str]] = []

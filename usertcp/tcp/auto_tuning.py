@@ -64,6 +64,6 @@ def acknowledged(tcb: Tcb) -> None:
     """After the congestion window may have grown: hold three times as much. One is in flight, one may have arrived
     behind a hole, one waits to follow, so that the sender is never short of text (Linux: twice, and three times for
     BBR)."""
-    wanted = 3 * tcb.congestion.cwnd
-    if wanted > tcb.send_buffer.limit and not tcb.memory.short:
-        tcb.send_buffer.limit = min(wanted, tcb.config.send_buffer)
+    wanted, limit, most = 3 * tcb.congestion.cwnd, tcb.send_buffer.limit, tcb.config.send_buffer
+    if limit < wanted and limit < most and not tcb.memory.short:
+        tcb.send_buffer.limit = min(wanted, most)

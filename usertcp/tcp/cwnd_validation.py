@@ -12,10 +12,12 @@ from usertcp.tcp.tcb import NEVER, Tcb
 def note_use(tcb: Tcb) -> None:
     """After sending: if the window is full, it is its size that limits all that is in flight. If pacing does not hold
     anything back either, it is somebody else: the user, or the peer's window."""
-    if tcb.flight_size > tcb.congestion.cwnd - tcb.smss:
-        tcb.cwnd_used = tcb.snd.nxt
+    snd = tcb.snd
+    flight_size = snd.nxt - snd.una
+    if flight_size > tcb.congestion.cwnd - tcb.smss:
+        tcb.cwnd_used = snd.nxt
     elif tcb.timers.pacing == NEVER:
-        tcb.deliveries.on_limited(tcb.flight_size)
+        tcb.deliveries.on_limited(flight_size)
 
 
 def may_grow(tcb: Tcb, acked: int) -> bool:

@@ -44,16 +44,16 @@ def reduce(tcb: Tcb, flight_size: int, now: float) -> None:
 def schedule_probe(tcb: Tcb, now: float) -> None:
     """New data was sent or acknowledged: if nothing more is heard, a probe of the tail is due before the retransmission
     timeout (RFC 8985, 7.2)."""
-    timers, srtt = tcb.timers, tcb.rtt.srtt
+    snd, timers, srtt = tcb.snd, tcb.timers, tcb.rtt.srtt
     timers.loss_probe = NEVER
     if timers.retransmit == NEVER or tcb.loss_probe.end is not None:
         return
-    if not (tcb.syn_acked and tcb.recovery.wants_probe(tcb.snd.una)):
+    if not (snd.una > snd.iss and tcb.recovery.wants_probe(snd.una)):
         return
     pto = WITHOUT_SAMPLE
     if srtt is not None:
         pto = 2 * srtt if 2 * srtt > SHORTEST else SHORTEST
-        if tcb.flight_size <= tcb.smss:
+        if snd.nxt - snd.una <= tcb.smss:
             pto += MAX_ACK_DELAY
     timers.loss_probe = now + pto if now + pto < timers.retransmit else timers.retransmit
 

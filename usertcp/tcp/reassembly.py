@@ -28,13 +28,15 @@ class ReceiveBuffer:
     the first.
     """
 
-    __slots__ = ("_beyond", "_lefts", "_pieces", "_rights", "nxt", "unread")
+    __slots__ = ("_beyond", "_lefts", "_pieces", "_rights", "holes", "nxt", "unread")
 
     def __init__(self, start: int) -> None:
         self.unread = start
         """Position of the first octet that nobody has read."""
         self.nxt = start
         """Position after the last in-order octet: RCV.NXT, as far as text goes."""
+        self.holes = 0
+        """How many holes there are: one before each out-of-order range."""
         self._pieces: list[bytes | bytearray | memoryview] = []
         """From `unread` to `nxt`."""
         self._beyond = bytearray()
@@ -53,11 +55,6 @@ class ReceiveBuffer:
     def ranges(self) -> list[tuple[int, int]]:
         """The out-of-order ranges (left edge, right edge), ascending."""
         return [(left, self._rights[left]) for left in self._lefts]
-
-    @property
-    def holes(self) -> int:
-        """How many holes there are: one before each out-of-order range."""
-        return len(self._lefts)
 
     def __len__(self) -> int:
         """Octets of memory held: from the first unread one to the last that arrived, holes included."""
@@ -123,6 +120,7 @@ class ReceiveBuffer:
 
     def drop_out_of_order(self) -> None:
         """Forget the out-of-order octets, though they may have been reported in SACK blocks (RFC 2018, 8)."""
+        self.holes = 0
         self._beyond.clear()
         self._lefts.clear()
         self._rights.clear()
@@ -131,9 +129,7 @@ class ReceiveBuffer:
         """Forget all octets, unread and out-of-order ones. `nxt` stays."""
         self.unread = self.nxt
         self._pieces.clear()
-        self._beyond.clear()
-        self._lefts.clear()
-        self._rights.clear()
+        self.drop_out_of_order()
 
     def _write_beside_ranges(self, position: int, data: bytes | memoryview) -> bool:
         end = position + len(data)
@@ -163,6 +159,7 @@ class ReceiveBuffer:
         else:
             self._lefts[first:last] = [left]
             self._rights[left] = right
+        self.holes = len(self._lefts)
         return True
 
     def _put(self, position: int, data: bytes | memoryview) -> None:

@@ -74,7 +74,8 @@ def update_owed(tcb: Tcb) -> bool:
 def usable(tcb: Tcb) -> int:
     """U = SND.UNA + SND.WND - SND.NXT: how much new data the peer would take. Negative if it has shrunk its window
     (MUST-34)."""
-    return tcb.snd.una + tcb.snd.wnd - tcb.snd.nxt
+    snd = tcb.snd
+    return snd.una + snd.wnd - snd.nxt
 
 
 def worth_sending(tcb: Tcb, size: int, full: int) -> bool:

@@ -110,7 +110,8 @@ class Deliveries:
         if last is None:
             return None
         self.first_sent_at = last.sent_at
-        interval = max(last.sent_at - last.first_sent_at, now - last.delivered_at)
+        sending, arriving = last.sent_at - last.first_sent_at, now - last.delivered_at
+        interval = sending if sending > arriving else arriving
         return Delivery(
             acked,
             self.delivered,

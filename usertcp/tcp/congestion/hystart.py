@@ -46,7 +46,8 @@ class HyStart:
 
     def on_rtt(self, rtt: float) -> None:
         """Judge the round, once it has had samples enough."""
-        self._least = min(self._least, rtt)
+        if rtt < self._least:
+            self._least = rtt
         self._samples += 1
         if self._samples < SAMPLES:
             return

@@ -70,7 +70,7 @@ class Transmissions:
     def of(self, left: int, right: int) -> Iterator[tuple[int, int, Transmission]]:
         """The parts of [left, right), each with its latest transmission."""
         lefts = self._lefts
-        first = max(bisect_right(lefts, left) - 1, 0)
+        first = (bisect_right(lefts, left) or 1) - 1
         last = bisect_left(lefts, right, first)
         for i in range(first, last):
             begin, end = lefts[i], lefts[i + 1] if i + 1 < len(lefts) else self.end
@@ -143,7 +143,8 @@ class Rack:
                     latest = sent
         if latest is not None:
             self.rtt = now - latest.time
-            self.latest = max(self.latest, latest.number)
+            if latest.number > self.latest:
+                self.latest = latest.number
 
     def on_dsack(self, una: int, nxt: int) -> None:
         """Something was sent again for nothing: widen the reordering window, once per round trip (6.2, step 4)."""

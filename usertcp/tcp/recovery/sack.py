@@ -92,7 +92,7 @@ class Sack:
             self.rack.sent.add(left, right, now)
         if self.prr is not None:
             self.prr.on_sent(right - left)
-        if self.lost_octets:
+        if self.scoreboard.lost.octets:
             self.at_once = False
             self.scoreboard.lost.remove(left, right)
 
@@ -125,7 +125,8 @@ class Sack:
 
     def wants_probe(self, una: int) -> bool:
         """Not in recovery, nor when SACKs have come: RACK's own timer runs then."""
-        return self.rack is not None and una >= self.recover and not self.fast and not self.sacked_octets
+        quiet = una >= self.recover and not self.fast and not self.scoreboard.sacked.octets
+        return quiet and self.rack is not None
 
     def out_of_data(self, una: int, nxt: int, smss: int) -> bool:
         """In fast recovery, take for lost what the SACKs leave open: first what lies below the highest of them, then,
@@ -193,7 +194,8 @@ class Sack:
         if news.dsack is not None:
             rack.on_dsack(una, nxt)
         impatient = self.fast or una < self.recover or self.duplicates >= DUPLICATES
-        impatient = impatient or (self.sacked_octets > 0 and self.scoreboard.loss_edge(smss) is not None)
+        if not impatient and self.scoreboard.sacked.octets:
+            impatient = self.scoreboard.loss_edge(smss) is not None
         return rack.detect(self.scoreboard, una, impatient, now)
 
     def _judge(self, una: int, smss: int) -> bool:
