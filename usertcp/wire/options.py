@@ -19,6 +19,7 @@ _FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II
 _LENGTHS = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
 _TWO_NUMBERS = struct.Struct("!II")
 _ALIGNED_TIMESTAMPS = b"\x01\x01\x08\x0a"
+_ALIGNED_SACK = b"\x01\x01\x05"
 _SACK_BEHIND_TIMESTAMPS = {n: struct.Struct(f"!4sII4B{2 * n}I") for n in range(1, 4)}
 """By the number of blocks."""
 
@@ -186,8 +187,14 @@ def read(octets: bytes) -> Options:
     """
     if not octets:
         return NO_OPTIONS
-    if len(octets) == 12 and octets[:4] == _ALIGNED_TIMESTAMPS:
-        return _with_timestamps(octets)
+    if octets[:4] == _ALIGNED_TIMESTAMPS:
+        length = len(octets)
+        if length == 12:
+            return _with_timestamps(octets)
+        if octets[12:15] == _ALIGNED_SACK and octets[15] == length - 14 and length > 16 and length % 8 == 0:
+            return Options(
+                timestamps=_TWO_NUMBERS.unpack_from(octets, 4), sack=tuple(_TWO_NUMBERS.iter_unpack(octets[16:]))
+            )
     options = Options()
     unknown = []
     for kind, data in split(octets):
