@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHARE = 4
 """Full-sized segments that each connection may hold in each direction, however short memory is: it goes on, slowly."""
+HOLDS_NOTHING = frozenset({State.CLOSED, State.LISTEN})
 
 
 class Memory:
@@ -45,7 +46,7 @@ class Memory:
     def settle(self, tcb: Tcb) -> None:
         """Enter in the books what a connection holds now. One that has ended holds nothing: what is left to be read is
         its user's."""
-        ended = tcb.state is State.CLOSED or tcb.state is State.LISTEN
+        ended = tcb.state in HOLDS_NOTHING
         held = 0 if ended else len(tcb.send_buffer) + len(tcb.receive_buffer)
         if tcb.receive_buffer.holes and not ended:
             self._beyond_holes.setdefault(tcb)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field, fields
 from math import inf
 
@@ -446,7 +446,7 @@ class Tcb:
         self.error: TcpError | None = None
         self.icmp_error: str | None = None
         """The last ICMP error about something in flight that did not end the connection."""
-        self.counters: Counter[str] = Counter()
+        self.counters: defaultdict[str, int] = defaultdict(int)
 
     # Predicates
 
