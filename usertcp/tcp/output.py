@@ -268,11 +268,12 @@ def segment_at(tcb: Tcb, position: int, limit: int, now: float, larger: int = 0,
         seg = segment(tcb, position, SYN if tcb.state is State.SYN_SENT else SYN | ACK, b"", now)
     else:
         full = full_size(tcb)
-        data = tcb.send_buffer.peek(position, size := min(full + larger, limit - position))
+        size = full + larger if full + larger < limit - position else limit - position
+        data = tcb.send_buffer.peek(position, size)
         if cut and full < len(data) < size:
             data = data[: len(data) // full * full]  # more follows
         end = position + len(data)
-        packet = min(len(data), full) if cut else len(data)
+        packet = full if cut and full < len(data) else len(data)
         if (mss := tcb.snd.mss - full + packet) > tcb.path.sent:
             path_mtu.sent(tcb, mss, end)
         flags = ACK

@@ -27,6 +27,8 @@ def count(tcb: Tcb) -> int:
     """How many blocks the next segment carries: as many as fit beside what every segment carries. Beside AccECN's
     option, two at least. An acknowledgment of acknowledgments has none, lest it be taken for one of text (RFC 9768,
     3.2.2.5.1)."""
+    if not tcb.receive_buffer.holes and tcb.duplicate is None and tcb.rcv.fin is None:
+        return 0
     blocks = wanted(tcb)
     if not blocks:
         return 0
