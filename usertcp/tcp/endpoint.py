@@ -16,12 +16,12 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
 from usertcp.tcp.isn import isn, timestamp_offset
-from usertcp.tcp.listener import GONE, Listener
+from usertcp.tcp.listener import Listener
 from usertcp.tcp.memory import Memory
 from usertcp.tcp.ports import PortChooser
 from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
 from usertcp.tcp.sequence import wrap
-from usertcp.tcp.state import Event, State
+from usertcp.tcp.state import GONE, Event, State
 
 UNDECIDED = (State.SYN_SENT, State.SYN_RECEIVED)
 """It may still turn out that there is no new incarnation."""
@@ -148,9 +148,10 @@ class Endpoint:
     def segment_arrives(self, flow: Flow, seg: Segment, now: float) -> None:
         """Hand a segment to its connection, or to a listener, or answer that there is neither."""
         conn = self._find(flow)
-        listener = self._listener(flow.local, flow.local_port)
+        state = State.CLOSED if conn is None else conn.tcb.state
+        listener = None if state is State.ESTABLISHED else self._listener(flow.local, flow.local_port)
         if conn is not None and not self._gives_way(conn, listener, seg):
-            half_open = conn.state is State.SYN_RECEIVED
+            half_open = state is State.SYN_RECEIVED
             if half_open and self._must_wait(conn, seg):
                 self._ignore(flow, seg, "the backlog is full", now, listener)
                 return
@@ -247,10 +248,12 @@ class Endpoint:
             out += [(flow, seg) for seg in conn.output(now)]
             self.memory.settle(conn.tcb)
             self._schedule(conn)
-            self._look_at_handshake(conn)
-            if conn.state in GONE and self.connections.get(flow) is conn:
+            if self._origins:
+                self._look_at_handshake(conn)
+            state = conn.tcb.state
+            if state in GONE and self.connections.get(flow) is conn:
                 del self.connections[flow]
-            if conn.state not in UNDECIDED and (old := self._set_aside.pop(conn, None)) is not None:
+            if self._set_aside and state not in UNDECIDED and (old := self._set_aside.pop(conn, None)) is not None:
                 self._decide(old, conn, now)
         for conn in touched:
             conn.on_change()
@@ -305,7 +308,7 @@ class Endpoint:
     def _find(self, flow: Flow) -> Connection | None:
         """The connection of a pair of sockets. One that has ended waits in the table for `output`, but is no more."""
         conn = self.connections.get(flow)
-        return conn if conn is not None and conn.state not in GONE else None
+        return conn if conn is not None and conn.tcb.state not in GONE else None
 
     def _listener(self, local: str, port: int) -> Listener | None:
         return self._listeners.get((local, port)) or self._listeners.get(("", port))
@@ -313,13 +316,14 @@ class Endpoint:
     def _schedule(self, conn: Connection) -> None:
         """Keep one live entry in the heap for each connection, no later than its deadline. One that became too early
         is put right when it comes up: most timers are moved later or stopped before they expire."""
-        if conn.deadline < conn.scheduled:
-            conn.scheduled = conn.deadline
-            heappush(self._heap, (conn.deadline, next(self._tie), conn))
+        deadline = conn.tcb.timers.earliest
+        if deadline < conn.scheduled:
+            conn.scheduled = deadline
+            heappush(self._heap, (deadline, next(self._tie), conn))
 
     def _gives_way(self, conn: Connection, listener: Listener | None, seg: Segment) -> bool:
         """Does a connection in TIME-WAIT make room for the new one that this SYN asks for?"""
-        if conn.state is not State.TIME_WAIT or seg.flags & (SYN | ACK | RST) != SYN:
+        if conn.tcb.state is not State.TIME_WAIT or seg.flags & (SYN | ACK | RST) != SYN:
             return False
         if listener is None or listener.backlog_full:
             return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from usertcp.tcp.options import LONGEST, Options
 from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
-from usertcp.tcp.state import State
+from usertcp.tcp.state import GONE, State
 
 if TYPE_CHECKING:
     from usertcp.tcp.tcb import Tcb
@@ -40,7 +40,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 60.0, 86400.0
 Path = tuple[str, str, int]
 """Both addresses, and the server's port."""
 Count = Callable[[str], None]
-GONE = (State.CLOSED, State.LISTEN)
 K = TypeVar("K")
 V = TypeVar("V")
 

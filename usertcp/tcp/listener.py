@@ -11,14 +11,11 @@ from usertcp.tcp import fast_open, syn_cookies
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.segment import Flow
-from usertcp.tcp.state import State
+from usertcp.tcp.state import GONE
 from usertcp.tcp.status import ListenerStatus
 
 if TYPE_CHECKING:
     from usertcp.tcp.endpoint import Endpoint
-
-GONE = (State.CLOSED, State.LISTEN)
-"""A connection that a listener made is gone when it returns to LISTEN: the listener itself never left it."""
 
 
 class Listener:

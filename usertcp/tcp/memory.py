@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
-from usertcp.tcp.state import State
+from usertcp.tcp.state import GONE
 
 if TYPE_CHECKING:
     from usertcp.tcp.tcb import Tcb
 
 SHARE = 4
 """Full-sized segments that each connection may hold in each direction, however short memory is: it goes on, slowly."""
-HOLDS_NOTHING = frozenset({State.CLOSED, State.LISTEN})
 
 
 class Memory:
@@ -46,7 +45,7 @@ class Memory:
     def settle(self, tcb: Tcb) -> None:
         """Enter in the books what a connection holds now. One that has ended holds nothing: what is left to be read is
         its user's."""
-        ended = tcb.state in HOLDS_NOTHING
+        ended = tcb.state in GONE
         held = 0 if ended else len(tcb.send_buffer) + len(tcb.receive_buffer)
         if tcb.receive_buffer.holes and not ended:
             self._beyond_holes.setdefault(tcb)

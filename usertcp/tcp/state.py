@@ -91,3 +91,5 @@ SYNCHRONIZED = frozenset({S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2, S.CLOSE_WAI
 """RFC 9293, 3.5.2, third group."""
 RECEIVING = frozenset({S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2})
 """States in which the peer may still send text."""
+GONE = frozenset({S.CLOSED, S.LISTEN})
+"""There is no connection. One that a listener made is gone when it returns to LISTEN: the listener never left it."""
