@@ -100,7 +100,7 @@ def route(address: str) -> tuple[Finding, str]:
     """The way to an address, and the interface that it leaves by ("" if there is none)."""
     plain, _, zone = address.partition("%")
     try:
-        source, mtu = routes.source_address(address), routes.mtu(address)
+        source, mtu = routes.route(address)
         with IPRoute() as netlink:
             [way] = netlink.route("get", dst=plain, **({"oif": socket.if_nametoindex(zone)} if zone else {}))
         interface = socket.if_indextoname(way.get("oif"))

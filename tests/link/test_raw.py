@@ -14,8 +14,9 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
 from usertcp.errors import HostUnreachable, PortInUse, SetupError
-from usertcp.link import nftables
+from usertcp.link import beside_kernel, nftables
 from usertcp.link.raw import RawLink
+from usertcp.link.routes import Route
 from usertcp.link.rst_guard import kernel_resets
 
 pytestmark = pytest.mark.lab
@@ -272,6 +273,38 @@ async def test_an_address_is_local_as_soon_as_an_interface_has_it(here: Any, pee
     with IPRoute() as netlink:
         netlink.addr("add", index=netlink.link_lookup(ifname="veth0")[0], address="10.0.0.3", prefixlen=24)
     assert link.is_local("10.0.0.3")
+
+
+async def test_a_route_is_another_as_soon_as_the_kernel_has_another(here: Any, peer: Any, link: RawLink) -> None:
+    with pytest.raises(HostUnreachable):
+        link.source_address("192.0.2.1")
+    with IPRoute() as netlink:
+        veth0 = netlink.link_lookup(ifname="veth0")[0]
+        netlink.addr("add", index=veth0, address="10.0.0.3", prefixlen=24)
+        netlink.route("add", dst="192.0.2.0/24", gateway="10.0.0.2")
+        assert (link.source_address("192.0.2.1"), link.mtu_to("192.0.2.1")) == ("10.0.0.1", 1500)
+        netlink.route("replace", dst="192.0.2.0/24", gateway="10.0.0.2", prefsrc="10.0.0.3")
+        assert link.source_address("192.0.2.1") == "10.0.0.3"
+        netlink.link("set", index=veth0, mtu=1400)
+        assert link.mtu_to("192.0.2.1") == 1400
+        netlink.rule("add", dst="192.0.2.1/32", action="unreachable")
+        with pytest.raises(HostUnreachable):
+            link.source_address("192.0.2.1")
+        netlink.rule("del", dst="192.0.2.1/32", action="unreachable")
+        assert link.source_address("192.0.2.1") == "10.0.0.3"
+
+
+async def test_what_the_kernel_does_not_tell_is_asked_for_in_time(
+    link: RawLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, mtu = 1000.0, 1500
+    monkeypatch.setattr(beside_kernel, "monotonic", lambda: now)
+    monkeypatch.setattr(beside_kernel, "route", lambda remote: Route("192.0.2.1", mtu))
+    assert link.mtu_to("192.0.2.2") == 1500
+    mtu = 1400
+    assert link.mtu_to("192.0.2.2") == 1500
+    now += 1.0
+    assert link.mtu_to("192.0.2.2") == 1400
 
 
 async def test_link_local_addresses_find_their_interface(here: Any, peer: Any, link: RawLink) -> None:

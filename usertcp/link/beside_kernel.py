@@ -5,16 +5,20 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from time import monotonic
 
-from usertcp.link import routes
 from usertcp.link.interfaces import local_addresses, scope_id, smallest_mtu
 from usertcp.link.packet_sockets import LARGEST_PACKET, why_dropped
 from usertcp.link.reading import ReadingLink
 from usertcp.link.reservation import Reservations
+from usertcp.link.routes import Route, route
 from usertcp.link.rst_guard import Claim, Guard, open_guard
 
-ADDRESS_CHANGES = 0x10 | 0x100
-"""Netlink groups: addresses of IPv4 and IPv6."""
+CHANGES = 0x1 | 0x10 | 0x100 | 0x40 | 0x400 | 0x80 | 0x40000
+"""Netlink groups: links; of IPv4 and IPv6 each: addresses, routes, rules of routing."""
+ROUTES_LAST = 1.0
+"""Seconds after which the kernel is asked again even if it has told nothing: what it learns of a path's MTU it does not
+tell."""
 
 
 class BesideKernel(ReadingLink):
@@ -30,9 +34,12 @@ class BesideKernel(ReadingLink):
         super().__init__()
         self._raw: dict[int, socket.socket] = {}
         """Raw IP sockets that take the header from us (IP_HDRINCL), by family."""
-        self._address_changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
-        self._address_changes.bind((0, ADDRESS_CHANGES))
+        self._changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+        self._changes.bind((0, CHANGES))
         self._addresses: frozenset[str] = frozenset()
+        self._routes: dict[str, Route] = {}
+        """What was said since `_routes_asked`."""
+        self._routes_asked = 0.0
         self._reservations = Reservations()
         self._guard: Guard | None = None
         self.mtu = min(smallest_mtu(), LARGEST_PACKET)
@@ -51,14 +58,33 @@ class BesideKernel(ReadingLink):
             self._counts[why_dropped(error)] += 1
 
     def source_address(self, remote: str) -> str:
-        return routes.source_address(remote)
+        return self._route(remote).source_address
 
     def mtu_to(self, remote: str) -> int:
-        return min(routes.mtu(remote), LARGEST_PACKET)
+        return min(self._route(remote).mtu, LARGEST_PACKET)
+
+    def _route(self, remote: str) -> Route:
+        """The way to a host. Every connection asks twice, which takes seven system calls; to hear that nothing has
+        changed takes one."""
+        self._forget_changes()
+        now = monotonic()
+        if now >= self._routes_asked + ROUTES_LAST:
+            self._routes.clear()
+            self._routes_asked = now
+        try:
+            return self._routes[remote]
+        except KeyError:
+            found = self._routes[remote] = route(remote)
+            return found
+
+    def _forget_changes(self) -> None:
+        """Ask the kernel anew for whatever may have changed."""
+        if forget_changes(self._changes):
+            self._addresses = frozenset()
+            self._routes.clear()
 
     def is_local(self, address: str) -> bool:
-        if forget_changes(self._address_changes):
-            self._addresses = frozenset()
+        self._forget_changes()
         if not self._addresses:
             self._addresses = local_addresses()
         return address in self._addresses or address.startswith("127.")
@@ -88,7 +114,7 @@ class BesideKernel(ReadingLink):
     def _release(self) -> None:
         for sock in self._raw.values():
             sock.close()
-        self._address_changes.close()
+        self._changes.close()
         if self._guard is not None:
             self._guard.close()
 

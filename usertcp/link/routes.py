@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import NamedTuple
 
 from usertcp.errors import HostUnreachable
 
 IP_MTU, IPV6_MTU = 14, 24
 
 
-def source_address(remote: str) -> str:
-    """The address that packets to *remote* leave from.
+class Route(NamedTuple):
+    """The way to a host."""
 
-    Every function here takes an address as text; a link-local one with its interface, as in "fe80::1%eth0".
+    source_address: str
+    """Where packets that go there come from."""
+    mtu: int
+    """The largest packet, octets: the interface's, or what the kernel has learned of the path."""
 
-    Raises (every function):
+
+def route(remote: str) -> Route:
+    """Ask the kernel, by a UDP socket that sends nothing.
+
+    Args:
+      remote: an address; a link-local one with its interface, as in "fe80::1%eth0".
+
+    Raises:
       HostUnreachable: no route, or no address.
     """
-    with connected(remote) as sock:
-        return str(sock.getsockname()[0]).partition("%")[0]
-
-
-def mtu(remote: str) -> int:
-    """The largest packet to *remote*, octets: the interface's, or what the kernel has learned of the path."""
-    with connected(remote) as sock:
-        level, option = (socket.IPPROTO_IPV6, IPV6_MTU) if ":" in remote else (socket.IPPROTO_IP, IP_MTU)
-        return sock.getsockopt(level, option)
-
-
-@contextmanager
-def connected(remote: str) -> Iterator[socket.socket]:
-    """A UDP socket to an address: the kernel has chosen the route, and nothing was sent."""
     family = socket.AF_INET6 if ":" in remote else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
@@ -43,4 +38,5 @@ def connected(remote: str) -> Iterator[socket.socket]:
             sock.connect((address, 9, 0, scope) if family == socket.AF_INET6 else (address, 9))
         except OSError as error:
             raise HostUnreachable(f"{remote}: {os.strerror(error.errno) if error.errno else error}") from error
-        yield sock
+        level, option = (socket.IPPROTO_IPV6, IPV6_MTU) if ":" in remote else (socket.IPPROTO_IP, IP_MTU)
+        return Route(str(sock.getsockname()[0]).partition("%")[0], sock.getsockopt(level, option))
