@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from functools import partial
 
 from usertcp.errors import PortInUse
@@ -43,11 +43,12 @@ class Claim:
 class Block:
     """Ports that were claimed at once, and are given back at once."""
 
-    __slots__ = ("give_back", "users")
+    __slots__ = ("context", "ports", "users")
 
-    def __init__(self, context: ExitStack) -> None:
+    def __init__(self, context: AbstractContextManager[range]) -> None:
+        self.context = context
+        self.ports = context.__enter__()
         self.users = 0
-        self.give_back = context.close
 
 
 class Claims:
@@ -87,11 +88,10 @@ class Claims:
         Raises:
           PortInUse, SetupError: see `Link.claim`.
         """
-        with ExitStack() as context:
-            context.enter_context(self._link.claim(local, port, remote))
-            self._addresses.setdefault(port, []).append(local)
-            context.callback(self._forget, local, port)
-            return Claim(context.pop_all().close)
+        context = self._link.claim(local, port, remote)
+        context.__enter__()
+        self._addresses.setdefault(port, []).append(local)
+        return Claim(partial(self._give_back, context, local, port))
 
     def take_any(self, choose: Callable[[], int], local: str, remote: str = "") -> tuple[int, Claim]:
         """Claim the first port of those that *choose* gives that the host does not have, maybe with some after it.
@@ -111,7 +111,7 @@ class Claims:
     def close(self) -> None:
         """Give back what nobody uses."""
         while self._idle:
-            self._idle.popitem()[0].give_back()
+            self._give_back_block(self._idle.popitem()[0])
 
     def _take_in_turn(self, local: str, port: int, remote: str) -> Claim:
         """From a block, if there is one or it is time for one."""
@@ -129,12 +129,9 @@ class Claims:
         ahead = self._link.claim_block(first, min(size, self._last - first + 1)) if size > 1 else None
         if ahead is None:
             return None
-        context = ExitStack()
-        ports = context.enter_context(ahead)
-        context.callback(self._forget_block, ports)
-        block = Block(context)
-        self._blocks.update(dict.fromkeys(ports, block))
-        self._note_run(ports.stop, min(2 * size, LARGEST_BLOCK))
+        block = Block(ahead)
+        self._blocks.update(dict.fromkeys(block.ports, block))
+        self._note_run(block.ports.stop, min(2 * size, LARGEST_BLOCK))
         return block
 
     def _leave(self, block: Block) -> None:
@@ -144,7 +141,7 @@ class Claims:
             if len(self._idle) > IDLE_BLOCKS:
                 oldest = next(iter(self._idle))
                 del self._idle[oldest]
-                oldest.give_back()
+                self._give_back_block(oldest)
 
     def _note_run(self, port: int, size: int) -> None:
         self._runs.pop(port, None)
@@ -152,11 +149,13 @@ class Claims:
         if len(self._runs) > RUNS:
             del self._runs[next(iter(self._runs))]
 
-    def _forget_block(self, ports: range) -> None:
-        for port in ports:
+    def _give_back_block(self, block: Block) -> None:
+        for port in block.ports:
             del self._blocks[port]
+        block.context.__exit__(None, None, None)
 
-    def _forget(self, local: str, port: int) -> None:
+    def _give_back(self, context: AbstractContextManager[None], local: str, port: int) -> None:
         self._addresses[port].remove(local)
         if not self._addresses[port]:
             del self._addresses[port]
+        context.__exit__(None, None, None)

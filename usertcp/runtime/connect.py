@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf
 
 import trio
 
@@ -18,10 +17,12 @@ STAGGER = 0.25
 """Seconds until the next address is tried beside those that have not answered."""
 
 PENDING = (State.SYN_SENT, State.SYN_RECEIVED)
+NOT_OPEN = (*PENDING, State.CLOSED)
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, in the order in which to try them, each as `with_interface`. Always a checkpoint.
+    """The addresses of a host, in the order in which to try them, each as `with_interface`. A checkpoint if it has to
+    look up a name, or is cancelled.
 
     Raises:
       OSError: there is no such host.
@@ -37,7 +38,7 @@ async def resolve(host: str, port: int) -> list[str]:
         except UnicodeError:
             raise InvalidAddress(f"{host!r} is no name of a host") from None
         return alternated(list(dict.fromkeys(with_interface(address) for *_, address in found)))
-    await trio.lowlevel.checkpoint()
+    await trio.lowlevel.checkpoint_if_cancelled()
     return addresses
 
 
@@ -54,7 +55,7 @@ async def connect(
 ) -> TcpStream:
     """The first connection to be established, of those that *attempt* begins. All others are aborted.
 
-    No task is needed for an attempt: one waits for all of them.
+    No task is needed for an attempt: one waits for all of them. Always a checkpoint, if it returns.
 
     Raises:
       TcpError: all have failed. See `Stack.open_tcp_stream`.
@@ -64,7 +65,10 @@ async def connect(
     not_begun: dict[str, OSError] = {}
 
     def winner() -> TcpStream | None:
-        return next((s for s in attempts.values() if s.state not in (*PENDING, State.CLOSED)), None)
+        for stream in attempts.values():
+            if stream.state not in NOT_OPEN:
+                return stream
+        return None
 
     def may_go_on() -> bool:
         latest = next(reversed(attempts.values()))
@@ -81,10 +85,11 @@ async def connect(
             except OSError as error:  # No route, no port.
                 not_begun[address] = error
                 continue
-            with trio.move_on_after(stagger if address != addresses[-1] else inf):
-                await changes.until(may_go_on)
-            if winner() is not None:
-                break
+            if address != addresses[-1]:
+                with trio.move_on_after(stagger):
+                    await changes.until(may_go_on)
+                if winner() is not None:
+                    break
         else:
             await changes.until(decided)
         established = winner()

@@ -128,8 +128,8 @@ class Stack:
         port = index(port)
         if not 0 <= port < 65536:
             raise InvalidAddress(f"port {port}")
+        await trio.lowlevel.checkpoint()
         if host is None or host in EVERY_ADDRESS:
-            await trio.lowlevel.checkpoint()
             local = [""]
         else:
             addresses = [address.partition("%")[0] for address in await resolve(host, port)]

@@ -12,7 +12,7 @@ from usertcp.errors import ConnectionClosing, TcpError
 from usertcp.runtime.claims import Claim
 from usertcp.runtime.waiting import Changes, OneAtATime
 from usertcp.tcp.config import Config
-from usertcp.tcp.connection import Connection
+from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
 from usertcp.tcp.status import Status
@@ -224,6 +224,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         if self._claim is not None:
             self._claim.release()
             self._claim = None
+            self._conn.on_change = nobody  # Nothing changes any more, and what refers to itself is freed late.
             self._stack.forget(self)
 
     # Inside

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from heapq import heappop, heappush
 from ipaddress import IPv4Address, ip_address
 from itertools import count, takewhile
@@ -476,12 +477,13 @@ class Endpoint:
 def valid(flow: Flow) -> bool:
     """Can there be a connection between these? Not with port 0, nor with an address that stands for many hosts or for
     none (RFC 9293, 3.9.2.3, MUST-46, MUST-57, MUST-63)."""
-    if not (flow.local_port and flow.remote_port):
+    return bool(flow.local_port and flow.remote_port) and is_a_hosts(flow.local) and is_a_hosts(flow.remote)
+
+
+@lru_cache(1024)
+def is_a_hosts(text: str) -> bool:
+    """Is it the address of one host? Remembered, for the same few come with every connection."""
+    address = ip_address(text)
+    if address.is_multicast or address.is_unspecified:
         return False
-    for text in (flow.local, flow.remote):
-        address = ip_address(text)
-        if address.is_multicast or address.is_unspecified:
-            return False
-        if isinstance(address, IPv4Address) and (int(address) == 0xFFFFFFFF or int(address) >> 24 == 0):
-            return False
-    return True
+    return not (isinstance(address, IPv4Address) and (int(address) == 0xFFFFFFFF or int(address) >> 24 == 0))

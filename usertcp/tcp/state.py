@@ -47,6 +47,8 @@ class Event(Enum):
     TIMEOUT_2MSL = "Timeout=2MSL"
     TIMEOUT = "user timeout"
 
+    __hash__ = object.__hash__
+
     def __str__(self) -> str:
         return self.value
 
