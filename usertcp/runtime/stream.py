@@ -241,13 +241,14 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     async def _send_all(self, data: bytes | bytearray | memoryview, *, urgent: bool) -> None:
         with self._sending:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()
             rest = memoryview(data).cast("B")
-            while True:
-                rest = rest[self._send(rest, urgent=urgent) :]
-                if not rest:
-                    return
+            rest = rest[self._send(rest, urgent=urgent) :]
+            if not rest:
+                await trio.lowlevel.cancel_shielded_checkpoint()  # The peer is at work meanwhile.
+            while rest:
                 await self.changes.until(partial(self._may_send, len(rest)))
+                rest = rest[self._send(rest, urgent=urgent) :]
 
     def _send(self, data: memoryview, *, urgent: bool = False) -> int:
         """SEND, in Trio's exceptions, and transmit."""
