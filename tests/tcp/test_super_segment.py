@@ -19,11 +19,11 @@ SEGMENTS = 65
 """Of 1,000 octets, that fit into an IPv4 packet together, with headers of whatever length."""
 
 
-def offloading(iss: int, irs: int, config: Config = WIDE, wnd: int = 65535) -> Bench:
+def offloading(iss: int, irs: int, config: Config = WIDE, wnd: int = 65535, *, sack: bool = False) -> Bench:
     bench = Bench(iss, irs, config)
     bench.tcp = Connection(FLOW, config, iss=iss, mss=MSS, offload=True)
     bench.open()
-    bench.arrives(SYN | ACK, 0, 1, wnd=wnd, options=Options(mss=MSS))
+    bench.arrives(SYN | ACK, 0, 1, wnd=wnd, options=Options(mss=MSS, sack_permitted=sack))
     bench.take()
     return bench
 
@@ -104,3 +104,14 @@ def test_a_part_that_is_lost_is_sent_again_alone(iss: int, irs: int) -> None:
     block = (wrap(iss + 1 + 5 * MSS), wrap(iss + 1 + 20 * MSS))
     bench.arrives(ACK, 1, 1 + 4 * MSS, wnd=65535, options=Options(sack=(block,)))
     assert texts(bench) == [(1 + 4 * MSS, MSS, 0)]
+
+
+@pytest.mark.rfc("8985", "6.2", "step 5")
+def test_a_hole_in_a_super_segment_is_found_by_what_of_it_arrived_behind(iss: int, irs: int) -> None:
+    """Nothing has been sent later, and no probe is needed."""
+    bench = offloading(iss, irs, sack=True)
+    bench.send(bytes(10 * MSS))
+    assert texts(bench) == [(1, 10 * MSS, MSS)]
+    block = wrap(iss + 1 + 3 * MSS), wrap(iss + 1 + 7 * MSS)
+    bench.arrives(ACK, 1, 1 + 2 * MSS, wnd=65535, options=Options(sack=(block,)))
+    assert texts(bench) == [(1 + 2 * MSS, MSS, 0)], "the hole, and not what is behind the block"

@@ -17,10 +17,12 @@ PERSIST = 16
 """Recoveries for which a widened reordering window stays (6.2, step 4)."""
 TICK = 0.001
 """Of the timestamps, seconds."""
+NONE = (0, 0)
+"""Before every transmission."""
 
 
 class Transmission:
-    """One segment that was sent."""
+    """One segment, or super-segment, that was sent."""
 
     __slots__ = ("again", "left", "number", "right", "time")
 
@@ -108,8 +110,9 @@ class Rack:
 
     def __init__(self, una: int, min_rtt: float) -> None:
         self.sent = Transmissions(una)
-        self.latest = 0
-        """Number of the latest transmission that is known to be delivered (xmit_ts and end_seq)."""
+        self.latest = NONE
+        """Number of the latest transmission that is known to be delivered, and the right edge of what of it is: it may
+        have been cut into segments on its way (xmit_ts and end_seq)."""
         self.rtt = 0.0
         self.min_rtt = min_rtt
         """Of the whole connection. A path that becomes longer makes the reordering window too small; then DSACKs widen
@@ -128,6 +131,7 @@ class Rack:
         """These octets have newly reached the peer (6.2, steps 1 to 3). *echo*: when the segment was sent whose
         timestamp came back. It is the last one in order (RFC 7323, 4.3): of what is beyond *una* it says nothing."""
         latest: Transmission | None = None
+        edge = 0
         for span in sorted(spans):
             for _, end, sent in self.sent.of(*span):
                 if end > self.fack:
@@ -139,12 +143,13 @@ class Rack:
                         self.min_rtt = now - sent.time
                 elif (echo is not None and end <= una and echo < sent.time - TICK) or now - sent.time < self.min_rtt:
                     continue  # the acknowledgment is of an earlier transmission
-                if latest is None or sent.number > latest.number:
-                    latest = sent
+                if latest is None or sent.number >= latest.number:
+                    latest, edge = sent, end
         if latest is not None:
             self.rtt = now - latest.time
-            if latest.number > self.latest:
-                self.latest = latest.number
+            delivered = latest.number, edge
+            if delivered > self.latest:
+                self.latest = delivered
 
     def on_dsack(self, una: int, nxt: int) -> None:
         """Something was sent again for nothing: widen the reordering window, once per round trip (6.2, step 4)."""
@@ -159,7 +164,7 @@ class Rack:
         """What was given up has come. It may have been sent again, so that `delivered` did not see it, or took the one
         for the other: from now on segments are waited for."""
         self.reordering_seen = True
-        self.latest = 0
+        self.latest = NONE
         self.sent.wait_for_all()
 
     def on_recovered(self) -> None:
@@ -184,18 +189,22 @@ class Rack:
         found, over = False, 0
         wait = self.rtt + self.reo_wnd(impatient)
         self.deadline = inf
+        number, edge = self.latest
         for sent in self.sent.queue:
-            if sent.number > self.latest:
+            if sent.number > number:
                 break
             if sent.right > una and (live := self._in_network(board, sent, una)):
-                if sent.number == self.latest:
+                if sent.number == number and live[0][0] >= edge:
                     break
                 if sent.time + wait > now:
                     self.deadline = sent.time + wait
                     break
-                for span in live:
-                    board.lost.add(*span)
+                for left, right in live:
+                    if sent.number < number or left < edge:
+                        board.lost.add(left, right)
                 found = True
+                if sent.number == number:
+                    break  # there may be more of it on its way
             over += 1
         del self.sent.queue[:over]
         return found
