@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,12 @@ def test_run_draws_both_ends_and_says_what_it_showed() -> None:
     assert "  holds  " in run.stdout
     assert "\nWhat it showed: " in run.stdout
     assert max(map(len, run.stdout.splitlines())) <= 100
+
+
+def test_run_over_packet_sockets_draws_super_segments() -> None:
+    run = lab("run", "data-loss", "--link", "packet")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert max(int(octets) for octets in re.findall(r"len=(\d+)", run.stdout)) > 1448
 
 
 def test_run_in_json_ends_with_a_summary() -> None:

@@ -1,17 +1,19 @@
 """Every experiment against a real peer's kernel, as root and as an ordinary user; and what an experiment may be."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import trio
 
 import usertcp.wire.scapy  # noqa: F401  Here, since an ordinary user may not read where it is.
+from tests.lab.conftest import Child
 from usertcp.errors import SetupError
 from usertcp.lab import Experiment, Lab, Outcome, enter, experiments, find, run
 from usertcp.lab.peer import echo
+from usertcp.runtime.stack import LinkName
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import StateEntered, TraceRecord
 from usertcp.tcp.state import State
@@ -19,18 +21,21 @@ from usertcp.tcp.state import State
 pytestmark = pytest.mark.lab
 
 EXPERIMENTS = experiments()
-
-
-class Child(Protocol):
-    """The fixture of conftest.py: a process of its own."""
-
-    def __call__(self, function: Callable[[], object]) -> None: ...
+ON_PACKET_SOCKETS = (
+    "handshake", "passive-open", "simultaneous-open", "simultaneous-close", "half-close", "abort", "syn-loss",
+    "fin-loss", "time-wait", "port-reuse", "data-loss", "sack", "rack-tail-loss", "reordering", "ecn", "fast-open",
+    "zero-window", "urgent", "pmtu", "fragments", "md5", "no-suppression", "ipv6",
+)  # fmt: skip
+"""Every kind of fault, and those whose claims depend on when and how much is sent."""
 
 
 def outcome_of(
-    experiment: Experiment, tracer: Callable[[TraceRecord], None] | None = None, config: Config | None = None
+    experiment: Experiment,
+    tracer: Callable[[TraceRecord], None] | None = None,
+    config: Config | None = None,
+    link: LinkName = "raw",
 ) -> Outcome:
-    return trio.run(partial(run, experiment, enter(), tracer=tracer, config=config))
+    return trio.run(partial(run, experiment, enter(), tracer=tracer, config=config, link=link))
 
 
 def experiment(body: Callable[[Lab], object]) -> Experiment:
@@ -47,6 +52,18 @@ def test_its_claims_hold(child: Child, name: str) -> None:
         assert outcome.held, (outcome.error, [claim.text for claim in outcome.claims if not claim.held])
 
     child(inside)
+
+
+@pytest.mark.parametrize("name", ON_PACKET_SOCKETS)
+def test_its_claims_hold_on_packet_sockets_too(name: str) -> None:
+    """Where we send super-segments, unless a fault is to hit single ones, and acknowledge when the program had its
+    turn."""
+
+    def inside() -> None:
+        outcome = outcome_of(EXPERIMENTS[name], link="packet")
+        assert outcome.held, (outcome.error, [claim.text for claim in outcome.claims if not claim.held])
+
+    Child(os.getuid())(inside)
 
 
 def test_each_of_the_eleven_states_is_to_be_seen_in_some_ladder(child: Child) -> None:

@@ -11,16 +11,17 @@ from usertcp.cli.screen import Screen
 from usertcp.lab.experiment import Experiment, Outcome, run
 from usertcp.lab.peer import Peer
 from usertcp.lab.workbench import CONFIG
+from usertcp.runtime.stack import LinkName
 
 
-async def perform(experiment: Experiment, peer: Peer, msl: float | None, view: View) -> int:
+async def perform(experiment: Experiment, peer: Peer, msl: float | None, link: LinkName, view: View) -> int:
     """Run an experiment and say what it showed. Returns the exit status."""
     kernel = f"Linux {os.uname().release.split('-')[0]}"
     screen = Screen(view, sys.stdout, peer=kernel, peer_state=peer.state)
     screen.say(f"{experiment.name}: {experiment.title}\n", "bold")
     config = CONFIG if msl is None else replace(CONFIG, msl=msl)
     async with screen.open():
-        outcome = await run(experiment, peer, tracer=screen, config=config)
+        outcome = await run(experiment, peer, tracer=screen, config=config, link=link)
     report(screen, outcome)
     return 0 if outcome.held else 1
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from usertcp.cli.options import Seconds, View, view_options
+
+LINKS = ("raw", "packet")
 
 
 @click.group("lab")
@@ -18,6 +22,7 @@ def command() -> None:
       usertcp lab list
       usertcp lab run handshake --explain
       usertcp lab run ./mine.py
+      usertcp lab run sack --link packet
       usertcp lab shell
     """
 
@@ -41,8 +46,15 @@ def list_() -> None:
     metavar="SECONDS",
     help="Maximum segment lifetime: TIME-WAIT lasts twice this.",
 )
+@click.option(
+    "--link",
+    type=click.Choice(LINKS),
+    default=LINKS[0],
+    show_default=True,
+    help="Scapy's raw sockets, or packet sockets that leave checksums and the cutting of segments to the kernel.",
+)
 @view_options
-def run(name: str, msl: float | None, view: View) -> int:
+def run(name: str, msl: float | None, link: Any, view: View) -> int:
     """Run an experiment: NAME as in the list, or a Python file of yours.
 
     Both ends' states are real: those on the right come from the peer's kernel. Fails if what is claimed does not hold.
@@ -53,7 +65,7 @@ def run(name: str, msl: float | None, view: View) -> int:
 
     experiment = find(name)
     peer = enter()
-    return run(lambda: perform(experiment, peer, msl, view))
+    return run(lambda: perform(experiment, peer, msl, link, view))
 
 
 @command.command()

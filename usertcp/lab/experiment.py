@@ -31,6 +31,7 @@ from usertcp.lab import cable, namespaces
 from usertcp.lab.experiments import ORDER
 from usertcp.lab.peer import Peer
 from usertcp.lab.workbench import Claim, Lab, open_lab
+from usertcp.runtime.stack import LinkName
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import Tracer
 
@@ -122,9 +123,17 @@ def enter() -> Peer:
 
 
 async def run(
-    experiment: Experiment, peer: Peer, *, tracer: Tracer | None = None, config: Config | None = None
+    experiment: Experiment,
+    peer: Peer,
+    *,
+    tracer: Tracer | None = None,
+    config: Config | None = None,
+    link: LinkName = "raw",
 ) -> Outcome:
     """Run an experiment to its end, in the network that `enter` made. What it raises is in the outcome.
+
+    Args:
+      link: what our end of the cable is, see `usertcp.open_stack`.
 
     Raises:
       SetupError: the machine does not let us, after all.
@@ -132,7 +141,7 @@ async def run(
     outcome = Outcome(experiment)
     try:
         with trio.fail_after(TIME_LIMIT):
-            async with open_lab(peer, tracer, config) as lab:
+            async with open_lab(peer, tracer, config, link) as lab:
                 outcome.claims, outcome.pictures = lab.claims, lab.pictures
                 await experiment.run(lab)
     except* trio.TooSlowError:

@@ -13,11 +13,10 @@ from trio.testing import wait_all_tasks_blocked
 
 from usertcp.ip.fragments import fragment
 from usertcp.lab.peer import Handler, Peer
-from usertcp.link import Direction
-from usertcp.link.raw import RawLink
+from usertcp.link import Buffer, Direction, Link
 from usertcp.link.rewrite import Rewrite, RewrittenLink, dissect
 from usertcp.runtime.listener import TcpListener
-from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.stack import LinkName, Stack, named_link, open_stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import PacketIn, PacketOut, Record, SegmentIn, SegmentOut, StateEntered, Tracer, TraceRecord
@@ -35,7 +34,7 @@ class Claim(NamedTuple):
 
 
 class LabLink(RewrittenLink):
-    """A raw link whose packets pass through a function, if there is one."""
+    """A link whose packets pass through a function, if there is one."""
 
     rewriting = False
     """There is a function."""
@@ -44,8 +43,15 @@ class LabLink(RewrittenLink):
     quiet_kernel = True
     """The kernel beside us is kept from resetting our connections: those that begin while it is so."""
 
-    def __init__(self) -> None:
-        super().__init__(RawLink(), lambda packet, direction: packet)
+    def __init__(self, link: Link) -> None:
+        super().__init__(link, lambda packet, direction: packet)
+        self.offloads = link.offloads
+
+    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
+        """What is to be looked at is finished and cut before."""
+        if self.rewriting or self.fragment_size:
+            return False
+        return self.link.send_unfinished(headers, text, segment_size)
 
     def handle(self, packet: bytes, direction: Direction, now: float) -> None:
         if self.rewriting:
@@ -65,10 +71,10 @@ class LabLink(RewrittenLink):
 class Lab:
     """Both ends of the cable. `stack` is ours, `peer` is the other host's kernel."""
 
-    def __init__(self, peer: Peer, tracer: Tracer | None, config: Config) -> None:
+    def __init__(self, peer: Peer, tracer: Tracer | None, config: Config, link: LinkName) -> None:
         self.peer = peer
         self.config = config
-        self.link = LabLink()
+        self.link = LabLink(named_link(link))
         self.claims: list[Claim] = []
         self.pictures: list[list[str]] = []
         """Lines of text each, to be seen under the claims."""
@@ -195,10 +201,12 @@ class Lab:
 
 
 @asynccontextmanager
-async def open_lab(peer: Peer, tracer: Tracer | None = None, config: Config | None = None) -> AsyncIterator[Lab]:
+async def open_lab(
+    peer: Peer, tracer: Tracer | None = None, config: Config | None = None, link: LinkName = "raw"
+) -> AsyncIterator[Lab]:
     """A lab for one experiment. At its end what goes on in it is cancelled, and what is left open is reset, off the
     record."""
-    lab = Lab(peer, tracer, config or CONFIG)
+    lab = Lab(peer, tracer, config or CONFIG, link)
     async with open_stack(link=lab.link, config=lab.config, tracer=lab._record) as lab.stack:
         try:
             async with trio.open_nursery() as lab._nursery:

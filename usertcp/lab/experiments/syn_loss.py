@@ -31,6 +31,7 @@ async def run(lab: Lab) -> None:
     lab.peer.listen(80)
     lab.rewrite(lose_syns)
     stream = await lab.connect(80)
+    await lab.peer.reaches(stream.flow, "ESTABLISHED")
 
     syns = lab.sent(stream.flow, SYN)
     gaps = [later.time - earlier.time for earlier, later in pairwise(syns)]

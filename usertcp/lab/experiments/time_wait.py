@@ -39,6 +39,7 @@ async def run(lab: Lab) -> None:
     await lab.peer.reaches(stream.flow, "CLOSE-WAIT")
     await server.aclose()
     await lab.until(lambda: str(stream.state) == "TIME-WAIT")
+    await lab.peer.reaches(stream.flow, "CLOSED")
     ours, theirs = (next(p for p in lab.packets(way) if p[TCP].payload) for way in ("out", "in"))
 
     sent = len(lab.sent(stream.flow))
