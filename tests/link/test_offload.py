@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import struct
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,58 +14,21 @@ import trio
 import trio.lowlevel
 from pyroute2 import IPRoute
 
+from tests.link.exchange import CONFIG, DIGEST, ROUNDS, SIZE, TEXT, exchange, serving
 from usertcp.errors import HostUnreachable, SetupError
-from usertcp.link import Direction, Link
+from usertcp.link import Direction, Link, packet_filter
 from usertcp.link.impair import ImpairedLink
+from usertcp.link.neighbours import Neighbours
 from usertcp.link.packet import PacketLink
+from usertcp.link.packet_sockets import PACKET_VNET_HDR, SOL_PACKET
 from usertcp.link.path import Path
 from usertcp.link.tun import TunLink
-from usertcp.runtime.stack import Stack, named_link, open_stack
-from usertcp.tcp.config import Config
+from usertcp.runtime.stack import named_link, open_stack
 from usertcp.wire.fast import FastCodec
 
 pytestmark = pytest.mark.lab
 
-CONFIG = Config(msl=0.1)
-TEXT = os.urandom(1 << 20)
-ROUNDS = 4
-SIZE = ROUNDS * len(TEXT)
-DIGEST = hashlib.sha256(TEXT * ROUNDS).digest()
-SOL_PACKET, SIOCETHTOOL = 263, 0x8946
-
-
-def take_and_give(listener: socket.socket) -> None:
-    """Take `SIZE` octets from whoever calls, answer by their hash, and send `SIZE` octets."""
-    connection, _ = listener.accept()
-    with connection:
-        digest, left = hashlib.sha256(), SIZE
-        while left and (data := connection.recv(1 << 20)):
-            digest.update(data)
-            left -= len(data)
-        connection.sendall(digest.digest())
-        for _ in range(ROUNDS):
-            connection.sendall(TEXT)
-
-
-async def exchange(stack: Stack, remote: str, port: int) -> dict[str, int]:
-    """Send and receive `SIZE` octets, and look at each; the counters of our connection."""
-    stream = await stack.open_tcp_stream(remote, port)
-    for _ in range(ROUNDS):
-        await stream.send_all(TEXT)
-    received = b"".join([chunk async for chunk in stream])
-    counters = stream.status().counters
-    await stream.aclose()
-    assert received[:32] == DIGEST
-    assert hashlib.sha256(received[32:]).digest() == DIGEST
-    return counters
-
-
-@asynccontextmanager
-async def serving(where: Any, address: str) -> AsyncIterator[int]:
-    with where.listen(address) as listener:
-        thread = threading.Thread(target=take_and_give, args=(listener,), daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
+SIOCETHTOOL = 0x8946
 
 
 def set_mtu(where: Any, mtu: int) -> None:
@@ -171,6 +131,18 @@ async def test_one_interface_only(here: Any, peer: Any) -> None:
         PacketLink("nowhere0")
 
 
+def test_what_was_queued_before_there_was_a_filter_is_thrown_away(here: Any) -> None:
+    with (
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(3)) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
+        sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        udp.sendto(b"before", ("127.0.0.1", 9))
+        packet_filter.attach(sock, packet_filter.BOTH)
+        with pytest.raises(BlockingIOError):
+            sock.recv(1000)
+
+
 async def test_a_neighbour_that_moves_is_found_again(here: Any, peer: Any) -> None:
     async with serving(peer, "10.0.0.2") as port, open_stack("packet", replace(CONFIG, rto_min=0.2)) as stack:
         stream = await stack.open_tcp_stream("10.0.0.2", port)
@@ -186,6 +158,15 @@ async def test_a_neighbour_that_moves_is_found_again(here: Any, peer: Any) -> No
         with trio.fail_after(30):
             received = b"".join([chunk async for chunk in stream])
         assert received[:32] == DIGEST
+
+
+def test_destinations_are_not_remembered_without_bound(here: Any, peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usertcp.link.neighbours.MOST", 10)
+    neighbours = Neighbours()
+    for number in range(25):
+        neighbours.hop(bytes([10, 0, 0, number]))
+        assert len(neighbours) <= 10
+    neighbours.close()
 
 
 async def test_without_the_capability_auto_says_what_to_do(here: Any, without_capability: Callable[[int], Any]) -> None:

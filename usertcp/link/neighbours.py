@@ -16,6 +16,8 @@ CHANGES = 0x1 | 0x4 | 0x40 | 0x400
 USABLE = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
 """NUD_REACHABLE, STALE, DELAY, PROBE, NOARP and PERMANENT."""
 ETHERNET = 1
+MOST = 1 << 14
+"""Destinations to remember; strangers choose them, when they call us."""
 ETHERTYPE = {4: b"\x08\x00", 6: b"\x86\xdd"}
 
 
@@ -44,6 +46,10 @@ class Neighbours:
         self._kernel: Any = None
         self._closed = False
 
+    def __len__(self) -> int:
+        """How many answers are remembered."""
+        return len(self._hops)
+
     def fileno(self) -> int:
         """Readable when answers have become void: call `forget`."""
         return self._changes.fileno()
@@ -58,6 +64,8 @@ class Neighbours:
         try:
             return self._hops[destination]
         except KeyError:
+            if len(self._hops) >= MOST:
+                self._hops.clear()
             hop = self._hops[destination] = self._ask(destination)
             return hop
 
