@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "link/raw.py": (set(), {"trio", "scapy"}),
     "link/rewrite.py": (set(), {"trio", "scapy"}),
     "link/vnet.py": ({"ip"}, set()),
+    "link/resolution.py": (set(), {"scapy"}),
     "link/neighbours.py": (set(), {"pyroute2"}),
     "link/tun.py": (set(), {"trio", "pyroute2"}),
     "link/nftables.py": (set(), {"pyroute2"}),

@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from tests.link.far_end import FarEnd, hardware_address
 from usertcp.errors import HostUnreachable
 from usertcp.link import Buffer, Link
+from usertcp.link.ethernet import EthernetLink
 from usertcp.link.impair import ImpairedLink
 from usertcp.link.memory import memory_links
 from usertcp.link.packet import PacketLink
@@ -77,8 +78,14 @@ def tun(here: Any) -> Pair:
     return link, FarEnd(link.name)
 
 
+def ethernet(here: Any, peer: Any) -> Pair:
+    link = EthernetLink("veth0", f"{OURS}/24")
+    with peer:
+        return link, FarEnd("veth0", link.hardware_address)
+
+
 IN_MEMORY = (memory, slow_memory, impaired, rewritten, rewritten_and_impaired)
-WITH_KERNEL = {"raw": beside_kernel(RawLink), "packet": beside_kernel(PacketLink), "tun": tun}
+WITH_KERNEL = {"raw": beside_kernel(RawLink), "packet": beside_kernel(PacketLink), "ethernet": ethernet, "tun": tun}
 PATIENCE = 0.02
 """Seconds of real time in which nothing has come out of a kernel: then nothing will, and virtual time may pass."""
 
@@ -215,11 +222,13 @@ async def test_an_unfinished_packet_goes_out_whole_or_not_at_all(
     link, far = pair
     flow, text = Flow(OURS, 61000, THEIRS, 80), os.urandom(2500 if segment_size else 500)
     segment = Segment(1, 0, PSH | ACK, data=text, mss=segment_size)
-    taken = link.send_unfinished(FastCodec().headers(flow, segment), memoryview(text), segment_size)
-    assert taken or not link.offloads, "to a neighbour that is known it can be done"
-    link.send(packet(2))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_receiving, link, nursery.cancel_scope)
+        link.send(packet(1))
+        assert await receive(far, 1) == [packet(1)]
+        taken = link.send_unfinished(FastCodec().headers(flow, segment), memoryview(text), segment_size)
+        assert taken or not link.offloads, "to a neighbour that is known it can be done"
+        link.send(packet(2))
         arrived = [FastCodec().decode(each, unfinished_checksum=True) for each in await receive(far, 1 + taken)]
         nursery.cancel_scope.cancel()
     segments = [content[1] for content in arrived if isinstance(content, tuple)]

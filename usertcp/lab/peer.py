@@ -88,6 +88,12 @@ class Peer:
                 return int(counts[name])
         raise KeyError(name)
 
+    def neighbour(self, address: str) -> str:
+        """The hardware address that the peer's kernel knows for an address on the cable; "" if none."""
+        with self.namespace.inside(), IPRoute() as ipr:
+            known = [each.get("lladdr") for each in ipr.get_neighbours(dst=address)]
+        return str(known[0] or "") if known else ""
+
     def fragment(self, mtu: int) -> None:
         """Let no packet above *mtu* octets onto the cable, and do not tell TCP: its IPv4 segments go in fragments.
 

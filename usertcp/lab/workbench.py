@@ -106,6 +106,12 @@ class Lab:
         """Let the peer call us."""
         return await self.stack.open_tcp_listener(port, config=config)
 
+    @asynccontextmanager
+    async def open_stack(self, link: Link) -> AsyncIterator[Stack]:
+        """Another stack of ours, on a link of its own. What happens on it is recorded too."""
+        async with open_stack(link, self.config, tracer=self._record) as stack:
+            yield stack
+
     async def serve(self, handler: Handler, port: int, *, host: str | None = None) -> None:
         """Let the peer serve a port from now on: `await lab.serve(echo, 7)`."""
         await self._nursery.start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import ipaddress
 import socket
@@ -10,8 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-SIOCGIFFLAGS, SIOCGIFMTU = 0x8913, 0x8921
+SIOCGIFFLAGS, SIOCGIFMTU, SIOCGIFHWADDR = 0x8913, 0x8921, 0x8927
 IFF_UP = 0x1
+ARPHRD_ETHER = 1
 IFNAMSIZ = 16
 PROC_NET = Path("/proc/thread-self/net")
 """/proc/net is the main thread's namespace; this is ours."""
@@ -19,12 +21,12 @@ PROC_NET = Path("/proc/thread-self/net")
 
 def mtu(name: str) -> int:
     """The largest packet of an interface, octets."""
-    return int(ask(name, SIOCGIFMTU, "i"))
+    return int(ask(name, SIOCGIFMTU, "i")[0])
 
 
 def is_up(name: str) -> bool:
     """Whether the interface is switched on."""
-    return bool(ask(name, SIOCGIFFLAGS, "h") & IFF_UP)
+    return bool(ask(name, SIOCGIFFLAGS, "h")[0] & IFF_UP)
 
 
 def smallest_mtu() -> int:
@@ -32,11 +34,19 @@ def smallest_mtu() -> int:
     return min((mtu(name) for _, name in socket.if_nameindex() if is_up(name)), default=1500)
 
 
-def ask(name: str, question: int, answer: str) -> int:
-    """An ioctl on an interface that answers with one number (netdevice(7))."""
+def hardware_address(name: str) -> bytes:
+    """The Ethernet address of an interface. Raises OSError if it has none."""
+    kind, address = ask(name, SIOCGIFHWADDR, "H6s")
+    if kind != ARPHRD_ETHER:
+        raise OSError(errno.EPROTONOSUPPORT, "not an Ethernet")
+    return bytes(address)
+
+
+def ask(name: str, question: int, answer: str) -> tuple[Any, ...]:
+    """An ioctl on an interface, and what it answers (netdevice(7))."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         reply = fcntl.ioctl(sock, question, struct.pack(f"{IFNAMSIZ}s24x", name.encode()))
-    return int(struct.unpack_from(answer, reply, IFNAMSIZ)[0])
+    return struct.unpack_from(answer, reply, IFNAMSIZ)
 
 
 def scope_id(own: str) -> int:

@@ -35,6 +35,7 @@ ORDER = (
     "fragments",
     "md5",
     "no-suppression",
+    "own-address",
     "ipv6",
 )
 """Names in the order in which to read them."""
