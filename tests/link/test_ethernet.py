@@ -21,13 +21,18 @@ from tests.link.exchange import CONFIG, DIGEST, ROUNDS, TEXT, exchange, serving
 from tests.link.far_end import hardware_address
 from usertcp.errors import HostUnreachable, SetupError
 from usertcp.link.ethernet import EthernetLink
+from usertcp.link.packet import PacketLink
+from usertcp.link.packet_sockets import RECEIVE_BUFFER
+from usertcp.link.raw import RawLink
 from usertcp.link.resolution import IS_AT, UNRESOLVED, WHO_HAS
 from usertcp.runtime.stack import open_stack
+from usertcp.tcp.config import Config
 from usertcp.tcp.segment import SYN, Flow, Segment
 from usertcp.wire.fast import FastCodec
 
 pytestmark = pytest.mark.lab
 
+CAP_NET_ADMIN, SO_SNDBUFFORCE = 12, 32
 OURS, OURS6 = "10.0.0.9", "fd00::9"
 IFA_F_DADFAILED = 0x08
 PEERS = ["10.0.0.2", "fd00::2"]
@@ -141,6 +146,44 @@ async def until(condition: Callable[[], bool]) -> None:
             if condition():
                 return
             await trio.sleep(0.02)
+
+
+def test_a_receive_buffer_that_cannot_be_forced_up_is_told(
+    here: Any, peer: Any, without_capability: Callable[[int], Any]
+) -> None:
+    with without_capability(CAP_NET_ADMIN), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+        links = [EthernetLink("veth0", f"{OURS}/24"), PacketLink(), RawLink()]
+    assert granted < RECEIVE_BUFFER
+    assert [link.receive_queue for link in links] == [granted] * 3
+    for link in links:
+        link.close()
+
+
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, auto_tuning=False)], ids=["auto-tuning", "fixed"])
+async def test_no_window_is_larger_than_what_may_wait_in_the_socket(
+    here: Any, peer: Any, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer sends all that it may while we look elsewhere."""
+    monkeypatch.setattr("usertcp.link.packet_sockets.RECEIVE_BUFFER", 1 << 18)
+    link = EthernetLink("veth0", f"{OURS}/24")
+    assert link.receive_queue == 1 << 18
+    peer.sysctl("ipv4/tcp_slow_start_after_idle", 0)
+    with peer.listen("10.0.0.2") as listener:
+        async with open_stack(link, config) as stack:
+            stream = await stack.open_tcp_stream(*listener.getsockname())
+            sender, _ = await trio.to_thread.run_sync(listener.accept)
+            sender.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 24)
+            with sender:
+                for _ in range(2):  # first it finds out how much it may have in flight, then it has that at once
+                    sender.sendall(TEXT * 10)
+                    left = 10 * len(TEXT)
+                    while left:
+                        left -= len(await stream.receive_some())
+                assert link.counters()["receive_queue_full"] == 0
+                assert stream.status().receive_buffer <= link.receive_queue
+                stream.abort()
 
 
 # Neighbours

@@ -32,6 +32,10 @@ class Link(ABC):
     """The largest IP packet that `send` takes, octets. If that varies from packet to packet, the least of it (RFC 9293,
     3.7.3)."""
 
+    receive_queue: int = 1 << 30
+    """Octets that may wait for `receive`; beyond that packets are lost. A stack offers no larger window. The default is
+    as large as windows can be."""
+
     unfinished_checksums: bool = False
     """Packets may arrive with a TCP checksum that the sending kernel left to an interface to finish (it covers the
     pseudo-header only): true of links that read beside a kernel."""

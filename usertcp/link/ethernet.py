@@ -64,6 +64,7 @@ class EthernetLink(ReadingLink):
         except SetupError:
             self._sockets.close()
             raise
+        self.receive_queue = self._sockets.receive_queue
         self._news = select.epoll()
         self._news.register(self._sockets, select.EPOLLIN)
         self._news.register(self._resolver, select.EPOLLIN)

@@ -44,6 +44,7 @@ class PacketLink(BesideKernel):
         except SetupError:
             super()._release()
             raise
+        self.receive_queue = self._sockets.receive_queue
         self._raw = raw_outs()
         self._neighbours = Neighbours(interface)
         self._news = select.epoll()

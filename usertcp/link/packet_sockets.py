@@ -110,6 +110,11 @@ class PacketSockets:
         out.bind((interface, 0))
         return out
 
+    @property
+    def receive_queue(self) -> int:
+        """Octets that may wait for `receive`."""
+        return receive_queue(self._in)
+
     def count_lost(self) -> None:
         """Count what found the queue full since the last time."""
         self._counts["receive_queue_full"] += lost(self._in)
@@ -123,6 +128,11 @@ def lost(sock: socket.socket) -> int:
     """How many packets a packet socket had no room for since this was asked before."""
     _, dropped = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
     return int(dropped)
+
+
+def receive_queue(sock: socket.socket) -> int:
+    """Octets of packets that may wait in a socket. The kernel has doubled what was asked for, to keep its books in."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
 def set_buffers(sock: socket.socket) -> None:

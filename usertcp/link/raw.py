@@ -31,6 +31,7 @@ from usertcp.link.packet_sockets import (
     SOL_PACKET,
     lost,
     no_raw_sockets,
+    receive_queue,
     set_buffers,
 )
 from usertcp.link.rst_guard import MARK
@@ -55,6 +56,7 @@ class RawLink(BesideKernel):
         self._buffer = memoryview(bytearray(LARGEST_LINK_HEADER + LARGEST_PACKET))
         self._raw = {sock.outs.family: sock.outs for sock in self._sockets}
         self._ins = [sock.ins for sock in self._sockets]
+        self.receive_queue = min(map(receive_queue, self._ins))
         self._news = select.epoll()
         for sock in self._ins:
             self._news.register(sock, select.EPOLLIN)

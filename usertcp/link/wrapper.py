@@ -22,6 +22,7 @@ class Wrapper(Link):
     def __init__(self, link: Link) -> None:
         self.link = link
         self.mtu = link.mtu
+        self.receive_queue = link.receive_queue
         self.unfinished_checksums = link.unfinished_checksums
         self.beside_kernel = link.beside_kernel
         self._later: Agenda[tuple[Direction, bytes]] = Agenda()

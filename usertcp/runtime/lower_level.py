@@ -45,6 +45,7 @@ class LowerLevel:
             answers=self._speaks_for,
             advise=link.advise,
             offload=link.offloads and isinstance(codec, FastCodec),
+            queue=link.receive_queue,
             tracer=tracer,
         )
         self.claims = Claims(link, config.port_range[1])

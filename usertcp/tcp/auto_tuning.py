@@ -22,11 +22,16 @@ def fit(tcb: Tcb) -> None:
     far as the limits let it."""
     config = tcb.config
     if config.auto_tuning:
-        tcb.rcv.space = min(max(tcb.rcv.space, RECEIVE_FIRST), config.receive_buffer)
+        tcb.rcv.space = min(max(tcb.rcv.space, RECEIVE_FIRST), receive_limit(tcb))
         tcb.send_buffer.limit = min(max(tcb.send_buffer.limit, SEND_FIRST), config.send_buffer)
     else:
-        tcb.rcv.space = config.receive_buffer
+        tcb.rcv.space = receive_limit(tcb)
         tcb.send_buffer.limit = config.send_buffer
+
+
+def receive_limit(tcb: Tcb) -> int:
+    """The most that the receive buffer may hold, octets: no more than can wait for us in front of it."""
+    return min(tcb.config.receive_buffer, tcb.memory.queue)
 
 
 def text_arrived(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -57,7 +62,7 @@ def octets_taken(tcb: Tcb, now: float) -> None:
     sizing.position, sizing.began = tcb.receive_buffer.unread, now
     if taken > sizing.most and not tcb.memory.short:
         sizing.most = taken
-        tcb.rcv.space = min(max(tcb.rcv.space, 4 * taken), tcb.config.receive_buffer)
+        tcb.rcv.space = min(max(tcb.rcv.space, 4 * taken), receive_limit(tcb))
 
 
 def acknowledged(tcb: Tcb) -> None:

@@ -13,7 +13,7 @@ from math import inf
 
 from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
 from usertcp.tcp import authentication, fast_open, icmp, path_mtu, reset, syn_cookies, time_wait
-from usertcp.tcp.config import Config
+from usertcp.tcp.config import LARGEST_BUFFER, Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.events import SegmentDiscarded, SegmentIn, SegmentOut, Tracer
 from usertcp.tcp.isn import isn, timestamp_offset
@@ -44,6 +44,7 @@ class Endpoint:
         answers: Callable[[str, int], bool],
         advise: Callable[[str], None] = lambda remote: None,
         offload: bool = False,
+        queue: int = LARGEST_BUFFER,
         tracer: Tracer | None = None,
     ) -> None:
         """
@@ -56,11 +57,12 @@ class Endpoint:
           advise: told a remote address from which nothing comes, each time that a segment has been retransmitted R1
             times or more: negative advice to IP (RFC 9293, 3.8.3, MUST-20; RFC 1122, 3.3.1.4).
           offload: segments may hold the text of many, to be cut: see `Segment.mss`.
+          queue: octets that may wait to be handed over by `segment_arrives`: no window offered is larger.
         """
         self.config = config
         self.connections: dict[Flow, Connection] = {}
         self.counters: Counter[str] = Counter()
-        self.memory = Memory(config.memory, self.counters)
+        self.memory = Memory(config.memory, self.counters, queue=queue)
         self._secret = secret
         self._mss = mss
         self._answers = answers

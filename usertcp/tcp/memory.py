@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
+from usertcp.tcp.config import LARGEST_BUFFER
 from usertcp.tcp.state import GONE
 
 if TYPE_CHECKING:
@@ -31,11 +32,16 @@ class Memory:
     acknowledged, and sends it again when its retransmission timer expires.
     """
 
-    __slots__ = ("_beyond_holes", "counters", "limit", "short", "used")
+    __slots__ = ("_beyond_holes", "counters", "limit", "queue", "short", "used")
 
-    def __init__(self, limit: int, counters: Counter[str] | None = None) -> None:
-        """*counters*: where to count what was discarded, and how often memory became short."""
+    def __init__(self, limit: int, counters: Counter[str] | None = None, *, queue: int = LARGEST_BUFFER) -> None:
+        """
+        Args:
+          counters: where to count what was discarded, and how often memory became short.
+          queue: what the lower level can hold of what arrives: no receive buffer is larger, and so no window.
+        """
         self.limit = limit
+        self.queue = queue
         self.used = 0
         self.short = False
         self.counters: Counter[str] = Counter() if counters is None else counters
