@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
+from usertcp.link.tun import TunLink
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 IFA_F_NODAD = 2
@@ -85,6 +87,16 @@ def set_up(interface: str, *addresses: str) -> None:
         for address in addresses:
             netlink.addr("add", index=index, address=address, prefixlen=64 if ":" in address else 24, flags=IFA_F_NODAD)
         netlink.link("set", index=index, state="up")
+
+
+@pytest.fixture
+def tun(here: Namespace) -> Iterator[TunLink]:
+    """A TUN device: we are 10.9.0.2 and fd09::2, the kernel is 10.9.0.1 and fd09::1."""
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("no /dev/net/tun")
+    link = TunLink("10.9.0.2", "fd09::2", kernel=["10.9.0.1/24", "fd09::1/64"])
+    yield link
+    link.close()
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import hashlib
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+
+import trio
 
 from usertcp.runtime.stack import Stack
 from usertcp.tcp.config import Config
@@ -52,3 +54,12 @@ async def serving(where: Any, address: str) -> AsyncIterator[int]:
         thread = threading.Thread(target=take_and_give, args=(listener,), daemon=True)
         thread.start()
         yield listener.getsockname()[1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what only looking tells."""
+    with trio.fail_after(30):
+        while True:
+            if condition():
+                return
+            await trio.sleep(0.02)

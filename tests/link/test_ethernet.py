@@ -17,7 +17,7 @@ from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
-from tests.link.exchange import CONFIG, DIGEST, ROUNDS, TEXT, exchange, serving
+from tests.link.exchange import CONFIG, DIGEST, ROUNDS, TEXT, exchange, serving, until
 from tests.link.far_end import hardware_address
 from usertcp.errors import HostUnreachable, SetupError
 from usertcp.link.ethernet import EthernetLink
@@ -138,14 +138,6 @@ async def test_the_next_one_at_an_address_is_not_taken_for_another(here: Any, pe
     assert addresses[0].hardware_address == addresses[1].hardware_address
     for link in addresses:
         link.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(30):
-        while True:
-            if condition():
-                return
-            await trio.sleep(0.02)
 
 
 def test_a_receive_buffer_that_cannot_be_forced_up_is_told(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -177,15 +177,6 @@ async def test_without_the_capability_auto_says_what_to_do(here: Any, without_ca
     link.close()
 
 
-@pytest.fixture
-def tun(here: Any) -> Iterator[Link]:
-    if not os.path.exists("/dev/net/tun"):
-        pytest.skip("no /dev/net/tun")
-    link = TunLink("10.9.0.2", "fd09::2", kernel=["10.9.0.1/24", "fd09::1/64"])
-    yield link
-    link.close()
-
-
 @pytest.mark.parametrize("remote", ["10.9.0.1", "fd09::1"])
 async def test_what_is_sent_and_received_over_tun_is_what_the_kernel_has(here: Any, tun: Link, remote: str) -> None:
     await trio.lowlevel.checkpoint()
@@ -193,6 +184,19 @@ async def test_what_is_sent_and_received_over_tun_is_what_the_kernel_has(here: A
         counters = await exchange(stack, remote, port)
     assert counters["octets out"] / counters["segments out"] > 5000
     assert counters["octets in"] / counters["segments in"] > 5000
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="no /dev/net/tun")
+@pytest.mark.parametrize("mtu", [576, 9000])
+async def test_other_mtus_on_tun(here: Any, mtu: int) -> None:
+    """Of a device that was there before."""
+    with IPRoute() as netlink:
+        netlink.link("add", ifname="tun9", kind="tuntap", mode="tun")
+        netlink.link("set", index=netlink.link_lookup(ifname="tun9")[0], mtu=mtu)
+    link = TunLink("10.9.0.2", name="tun9", kernel=["10.9.0.1/24"])
+    assert link.mtu == mtu
+    async with serving(here, "10.9.0.1") as port, open_stack(link, CONFIG) as stack:
+        await exchange(stack, "10.9.0.1", port)
 
 
 async def test_tun_knows_its_own_addresses_only(tun: Link) -> None:
