@@ -246,7 +246,7 @@ class Stack:
         queued = conn.send(fast_open, now) if fast_open else 0
         stream = TcpStream(self, conn, claim, changes)
         try:
-            self.transmit()
+            self.transmit(conn)
         except SetupError:
             stream.abort()
             raise

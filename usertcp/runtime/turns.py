@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import trio
 
-PASSES = 3
-"""Of Trio's loop that may go by before something is sent in any case: the first wakes a reader, `send_all` has a
-checkpoint of its own, and one is for a task in between."""
+PASSES = 4
+"""Of Trio's loop that may go by before something is sent in any case. Who answers a new connection takes three: one to
+accept it and one to begin its handler, and `receive_some` has a checkpoint. One is for a task in between."""
 
 
 class Turns(trio.abc.Instrument):
