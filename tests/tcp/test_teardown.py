@@ -13,6 +13,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.segment import ACK, FIN, flag_names
 from usertcp.tcp.state import State
+from usertcp.tcp.tcb import NEVER, TIMERS, Timers
 
 QUICK = Config(msl=1.0)
 S = State
@@ -219,3 +220,11 @@ def test_text_that_was_not_read_outlives_time_wait(iss: int, irs: int) -> None:
     bench.advance(2 * CONFIG.msl + 1)
     assert bench.state is S.CLOSED
     assert (bench.receive(), bench.tcp.at_eof, bench.receive()) == (b"text", True, b"")
+
+
+@pytest.mark.parametrize("name", TIMERS)
+def test_every_timer_counts_until_all_are_stopped(name: str) -> None:
+    timers = Timers(**{name: 1.0})
+    assert timers.earliest == 1.0
+    timers.stop_all()
+    assert timers.earliest == NEVER

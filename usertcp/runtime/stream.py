@@ -215,7 +215,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self.changes.changed()
 
     def _changed(self) -> None:
-        if self.state is State.CLOSED:
+        if self._conn.state is State.CLOSED:
             self.release()
         self.changes.changed()
 

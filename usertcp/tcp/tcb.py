@@ -120,8 +120,8 @@ class Timers:
 
     def stop_all(self) -> None:
         """As on entering TIME-WAIT or CLOSED, or on returning to LISTEN."""
-        for name in TIMERS:
-            setattr(self, name, NEVER)
+        self.reordering = self.loss_probe = self.retransmit = self.persist = self.delayed_ack = self.keepalive = NEVER
+        self.pacing = self.user = self.fin_wait_2 = self.path_mtu = self.time_wait = NEVER
 
     @property
     def earliest(self) -> float:
