@@ -47,20 +47,23 @@ async def test_what_is_sent_and_received_by_packet_sockets_is_what_the_kernel_ha
     assert counters["octets in"] / counters["segments in"] > 5000, "super-segments in"
 
 
-@pytest.mark.parametrize("mtu", [576, 9000])
-async def test_other_mtus(here: Any, peer: Any, mtu: int) -> None:
+@pytest.mark.parametrize(
+    ("remote", "mtu"), [("10.0.0.2", 576), ("10.0.0.2", 9000), ("fd00::2", 1280), ("fd00::2", 9000)]
+)
+async def test_other_mtus(here: Any, peer: Any, remote: str, mtu: int) -> None:
     for end in here, peer:
         set_mtu(end, mtu)
-    async with serving(peer, "10.0.0.2") as port, open_stack("packet", CONFIG) as stack:
-        await exchange(stack, "10.0.0.2", port)
+    async with serving(peer, remote) as port, open_stack("packet", CONFIG) as stack:
+        await exchange(stack, remote, port)
 
 
-async def test_a_peer_that_neither_cuts_nor_leaves_checksums_open(here: Any, peer: Any) -> None:
+@pytest.mark.parametrize("remote", ["10.0.0.2", "fd00::2"])
+async def test_a_peer_that_neither_cuts_nor_leaves_checksums_open(here: Any, peer: Any, remote: str) -> None:
     with peer:
         for feature in 0x17, 0x1F, 0x24:  # checksums out, TSO, GSO
             ethtool("veth0", feature, 0)
-    async with serving(peer, "10.0.0.2") as port, open_stack("packet", CONFIG) as stack:
-        await exchange(stack, "10.0.0.2", port)
+    async with serving(peer, remote) as port, open_stack("packet", CONFIG) as stack:
+        await exchange(stack, remote, port)
         assert stack.counters()["received"] > SIZE / 1460, "a packet for each segment"
 
 

@@ -258,7 +258,7 @@ def valid(ip: Packet) -> bool:
 
 def member(interface: str, groups: Sequence[bytes]) -> list[socket.socket]:
     """Have the kernel join multicast groups, so that switches which look for members let us have what is sent to them
-    (RFC 4861, 7.2.1; RFC 3590)."""
+    (RFC 4861, 7.2.1; RFC 3810)."""
     sockets = []
     with suppress(OSError):  # no IPv6 on this interface: then whoever asks for us is heard by what `_listen` does
         for group in groups:

@@ -14,7 +14,8 @@ from usertcp.link.path import Agenda
 
 
 class Wrapper(Link):
-    """A link around another: packets of both directions go through `handle`, all else is the inner link's.
+    """A link around another: packets of both directions go through `handle`, all else is the inner link's. It leaves
+    nothing to be offloaded: where the inner link would, each packet is a single segment with its checksum all the same.
 
     It has no task of its own: what was put off goes on while somebody waits in `receive`, as a stack always does.
     """
