@@ -26,9 +26,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 from usertcp.errors import PortInUse, SetupError, TcpError
 from usertcp.link import routes
 from usertcp.link.interfaces import with_interface
+from usertcp.link.packet_sockets import RECEIVE_BUFFER
 from usertcp.link.reservation import Reservations
 from usertcp.link.rst_guard import ACTIVE_PORTS, MARK, IptablesGuard, NftablesGuard, kernel_resets, open_guard
 from usertcp.runtime.stack import named_link
+from usertcp.tcp.config import Config
 
 SYSCTL = Path("/proc/sys")
 RULE_LISTINGS = (["iptables-save"], ["ip6tables-save"], ["nft", "--stateless", "list", "ruleset"])
@@ -133,8 +135,13 @@ def fastest_link() -> Finding:
         return Finding("auto link", Verdict.WARN, "none: raw sockets are not for us")
     link.close()
     if link.offloads:
-        return Finding("auto link", Verdict.OK, "packet sockets, which leave checksums and cutting to the kernel")
-    return Finding("auto link", Verdict.OK, "raw sockets: packet sockets with virtio-net headers are not to be had")
+        found = "packet sockets, which leave checksums and cutting to the kernel"
+    else:
+        found = "raw sockets: packet sockets with virtio-net headers are not to be had"
+    if link.receive_queue < Config().receive_buffer:
+        found += f"; no window above {link.receive_queue:,} octets, since more would not fit into the socket"
+        return Finding("auto link", Verdict.WARN, found, f"sudo sysctl net.core.rmem_max={RECEIVE_BUFFER}")
+    return Finding("auto link", Verdict.OK, found)
 
 
 def capabilities_remedy() -> str:

@@ -65,6 +65,14 @@ def test_the_fastest_link_is_named(without_capability: Without) -> None:
         assert finding("auto link").verdict is Verdict.WARN
 
 
+def test_a_socket_that_holds_less_than_a_window_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usertcp.link.packet_sockets.RECEIVE_BUFFER", 100_000)
+    found = finding("auto link")
+    assert found.verdict is Verdict.WARN
+    assert "no window above 100,000 octets" in found.found
+    assert "net.core.rmem_max" in found.remedy
+
+
 def test_without_net_raw_the_remedy_is_a_capability(without_capability: Without) -> None:
     with without_capability(CAP_NET_RAW):
         raw = finding("raw sockets")
