@@ -7,10 +7,14 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from usertcp.runtime.coalescing import MOST, Content, coalesced, superseded
+from usertcp.tcp.events import PacketIn, SegmentIn, TraceRecord
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, CE, ECE, FIN, PSH, URG, Flow, Segment
+from usertcp.testing import open_network, open_stream_pair
 from usertcp.wire import IcmpError
 
 FLOW = Flow("192.0.2.1", 61000, "192.0.2.2", 80)
@@ -113,3 +117,16 @@ def test_of_acknowledgments_that_come_together_the_last_counts() -> None:
 )
 def test_but_not_if_one_of_them_says_more(later: Segment) -> None:
     assert of_one_flow(FIRST, later) == [FIRST, later]
+
+
+async def test_a_trace_shows_of_each_packet_what_became_of_it_before_the_next(autojump_clock: MockClock) -> None:
+    """Whatever came with it: a capture has it as the packet's comment."""
+    records: list[TraceRecord] = []
+    async with open_network(tracer_b=records.append) as network:
+        client, _ = await open_stream_pair(network)
+        records.clear()
+        await client.send_all(bytes(10 * 1448))
+        await trio.sleep(1)
+    kinds = [type(record) for record in records if isinstance(record, PacketIn | SegmentIn)]
+    assert len(kinds) >= 20
+    assert kinds == [PacketIn, SegmentIn] * (len(kinds) // 2)

@@ -20,19 +20,19 @@ MOST = 16
 """Segments that become one: a megabyte, if they have been put together before on their way."""
 
 
-def coalesced(contents: Iterable[Content], most: int = MOST) -> Iterator[Content]:
+def coalesced(contents: Iterable[Content]) -> Iterator[Content]:
     """The same in the same order, but for what could as well have come in one segment: text and what continues it, an
-    acknowledgment and a later one; at *most* so many segments in one. Text that is a view, of a buffer that will be
+    acknowledgment and a later one; no more than `MOST` segments in one. Text that is a view, of a buffer that will be
     used again, is copied."""
     flow: Flow | None = None
     run: list[Segment] = []
     for content in contents:
         if run and not isinstance(content, IcmpError) and content[0] == flow:
             seg = content[1]
-            if len(run) < most and continues(run[-1], seg):
+            if len(run) < MOST and continues(run[-1], seg):
                 run.append(seg)
                 continue
-            if most > 1 and superseded(run[-1], seg):
+            if superseded(run[-1], seg):
                 run[-1] = seg
                 continue
         if run and flow is not None:

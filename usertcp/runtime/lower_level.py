@@ -12,7 +12,7 @@ from usertcp.errors import HostUnreachable, MalformedPacket, SetupError
 from usertcp.ip.fragments import Reassembler
 from usertcp.link import Buffer, Deed, Direction, Link
 from usertcp.runtime.claims import Claims
-from usertcp.runtime.coalescing import MOST, Content, coalesced
+from usertcp.runtime.coalescing import Content, coalesced
 from usertcp.runtime.turns import Turns
 from usertcp.runtime.waiting import Changes
 from usertcp.tcp import super_segment
@@ -143,12 +143,13 @@ class LowerLevel:
 
     def _take(self, packets: Sequence[Buffer]) -> None:
         now = trio.current_time()
-        most = MOST if self._turns is not None and self._tracer is None else 1
-        for content in coalesced(filter(None, (self._content(packet, now) for packet in packets)), most):
-            if isinstance(content, IcmpError):
-                self.endpoint.icmp_arrives(content, now)
-            else:
-                self.endpoint.segment_arrives(*content, now)
+        if self._turns is not None and self._tracer is None:
+            for content in coalesced(filter(None, (self._content(packet, now) for packet in packets))):
+                self._hand_over(content, now)
+        else:  # A trace shows what became of a packet before it shows the next.
+            for packet in packets:
+                if (whole := self._content(bytes(packet), now)) is not None:
+                    self._hand_over(whole, now)
         # Once for everything that was waiting (RFC 9293, 3.8.6.3, MUST-59).
         if self._turns is None:
             self._transmit(self.endpoint.output(now), now)
@@ -192,6 +193,12 @@ class LowerLevel:
         if self._tracer is not None:
             self._tracer(PacketIn(now, bytes(packet)))
         return content
+
+    def _hand_over(self, content: Content, now: float) -> None:
+        if isinstance(content, IcmpError):
+            self.endpoint.icmp_arrives(content, now)
+        else:
+            self.endpoint.segment_arrives(*content, now)
 
     def _is_ours(self, content: Content | None) -> bool:
         if content is None:
