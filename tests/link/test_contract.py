@@ -86,7 +86,7 @@ def ethernet(here: Any, peer: Any) -> Pair:
 
 IN_MEMORY = (memory, slow_memory, impaired, rewritten, rewritten_and_impaired)
 WITH_KERNEL = {"raw": beside_kernel(RawLink), "packet": beside_kernel(PacketLink), "ethernet": ethernet, "tun": tun}
-PATIENCE = 0.02
+PATIENCE = 0.05
 """Seconds of real time in which nothing has come out of a kernel: then nothing will, and virtual time may pass."""
 
 
