@@ -122,6 +122,21 @@ def test_ports_that_others_have_are_passed_over_by_blocks_too() -> None:
     assert host.blocks == [range(61001, 61002), range(61005, 61007)]
 
 
+def test_a_block_ends_where_another_one_begins() -> None:
+    host = Host()
+    claims = Claims(host.link, LAST)
+    ahead = calls(claims, 61005, 6)
+    behind = calls(claims, 61000, 6)
+    assert host.blocks == [range(61006, 61008), range(61008, 61012), range(61001, 61003), range(61003, 61006)]
+    for claim in ahead:
+        claim.release()
+    for claim in behind:
+        claim.release()
+    claims.close()
+    assert (host.single, host.blocks) == ([], [])
+    assert not any(map(claims.has_port, range(61000, 61012)))
+
+
 def test_no_port_beyond_the_range_is_claimed_ahead() -> None:
     host = Host()
     calls(Claims(host.link, 61003), 61000, 4)

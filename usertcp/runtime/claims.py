@@ -126,7 +126,9 @@ class Claims:
 
     def _take_block(self, first: int) -> Block | None:
         size = self._runs.pop(first, 1)
-        ahead = self._link.claim_block(first, min(size, self._last - first + 1)) if size > 1 else None
+        end = min(first + size, self._last + 1)
+        end = next((port for port in range(first + 1, end) if port in self._blocks), end)  # Blocks do not overlap.
+        ahead = self._link.claim_block(first, end - first) if size > 1 else None
         if ahead is None:
             return None
         block = Block(ahead)
