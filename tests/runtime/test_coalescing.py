@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from usertcp.runtime.coalescing import MOST, Content, coalesced, superseded
 from usertcp.tcp.events import PacketIn, SegmentIn, TraceRecord
-from usertcp.tcp.options import Options
+from usertcp.tcp.options import Options, Signature
 from usertcp.tcp.segment import ACK, CE, ECE, FIN, PSH, URG, Flow, Segment
 from usertcp.testing import open_network, open_stream_pair
 from usertcp.wire import IcmpError
@@ -60,6 +60,13 @@ def test_it_is_no_view_of_what_will_be_overwritten() -> None:
 )
 def test_what_says_anything_else_stays_by_itself(following: Segment) -> None:
     both = [text(0, 40), following]
+    assert of_one_flow(*(replace(seg) for seg in both)) == both
+
+
+@pytest.mark.parametrize("signature", [Signature(bytes(16)), Signature(bytes(12), (1, 2))])
+def test_a_signed_segment_stays_by_itself_though_one_with_a_copy_of_its_signature_follows(signature: Signature) -> None:
+    options = Options(timestamps=(1, 2), signature=signature)
+    both = [replace(text(0, 40), options=options), replace(text(40, 60), options=options)]
     assert of_one_flow(*(replace(seg) for seg in both)) == both
 
 

@@ -53,6 +53,8 @@ def continues(seg: Segment, following: Segment) -> bool:
         return False
     if following.seq != wrap(seg.seq + len(seg.data)) or (seg.ack, seg.wnd) != (following.ack, following.wnd):
         return False
+    if seg.options.signature is not None:  # It covers its own segment, and whoever copies it must not spoil that.
+        return False
     return seg.traffic_class == following.traffic_class and seg.options == following.options
 
 
