@@ -464,6 +464,21 @@ def test_the_deadline_is_exact_for_who_asks_for_that() -> None:
     assert endpoint.exact_deadline == conn.deadline
 
 
+def test_text_that_an_acknowledgment_lets_out_waits_for_one_turn_however_many_more_come() -> None:
+    """Unlike an acknowledgment, it gains nothing by waiting."""
+    endpoint = host()
+    conn, syn = opened(endpoint)
+    delivered(endpoint, Segment(5, wrap(syn.seq + 1), SYN | ACK, 50_000, Options(mss=MSS)), FLOW)
+    conn.send(bytes(30 * MSS), 0.0)
+    endpoint.touch(conn)
+    first = endpoint.output(0.0)
+    sent = [len(endpoint.output(0.0, until=endpoint.tell() - 1))]
+    for _, seg in first:
+        endpoint.segment_arrives(FLOW, Segment(6, wrap(seg.seq + seg.len), ACK, 50_000), 0.0)
+        sent.append(len(endpoint.output(0.0, until=endpoint.tell() - 1)))
+    assert sent[:3] == [0, 0, 4]
+
+
 def test_superfluous_calls_do_nothing() -> None:
     endpoint = host()
     opened(endpoint)

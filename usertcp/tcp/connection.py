@@ -369,6 +369,12 @@ class Connection:
         return self.tcb.ack_now
 
     @property
+    def output_owed(self) -> bool:
+        """`output` may have something for the peer: an acknowledgment, or what was never sent, or is lost."""
+        tcb = self.tcb
+        return tcb.ack_now or tcb.snd.nxt < tcb.end or tcb.recovery.lost_octets > 0
+
+    @property
     def all_acked(self) -> bool:
         """The peer has acknowledged everything there was to send, our FIN included if we have closed."""
         return self.tcb.snd.una >= self.tcb.end

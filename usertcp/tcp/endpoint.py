@@ -158,7 +158,7 @@ class Endpoint:
             if half_open and self._must_wait(conn, seg):
                 self._ignore(flow, seg, "the backlog is full", now, listener)
                 return
-            if not conn.acknowledgment_owed:
+            if conn in self._touched and not conn.output_owed:
                 self._touched.pop(conn, None)  # What will be owed for this one may wait a whole turn.
             conn.segment_arrives(seg, now)
             self.touch(conn)
