@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.tcp.pairs import CLIENT, Path, connected, moment_of
+from tests.tcp.pairs import CLIENT, SERVER, Path, connected, moment_of
 from tests.tcp.test_pair import PATIENT, Habits, User, configs, converse, habits, paths
 from usertcp.tcp import fast_path
 from usertcp.tcp.config import Config
@@ -207,3 +207,26 @@ def test_requests_and_answers_only_go_the_short_way(ways: Ways) -> None:
     assert ways.taken["arrival", True] >= 200
     assert ways.taken["arrival", False] == 0
     assert ways.taken["text", True] == 200
+
+
+def test_a_loss_that_an_acknowledgment_in_order_shows_begins_recovery(ways: Ways) -> None:
+    """After a timeout that was taken back: a later transmission was delivered than what is still missing."""
+    pair, conn, _ = connected(replace(PATIENT, nagle=False), replace(PATIENT, dsack=False))
+    pair.loses = lambda flow, seg: flow == CLIENT
+    for _ in range(20):
+        conn.send(bytes(100), pair.now)
+        pair.client.touch(conn)
+        pair.settle()
+    first = next(seg for _, flow, seg in pair.wire if flow == CLIENT and seg.data)
+    pair.run(lambda: conn.retransmissions == 1)
+    again = next(seg for _, flow, seg in reversed(pair.wire) if flow == CLIENT and seg.seq == first.seq)
+    assert 100 < len(again.data) < 2000
+    for seg in first, again:
+        pair.client.touch(conn)
+        pair.server.segment_arrives(SERVER, seg, pair.now)
+        ways.taken.clear()
+        acked = conn.status(pair.now).snd_una
+        pair.run(lambda acked=acked: conn.status(pair.now).snd_una != acked)  # type: ignore[misc]
+    assert ways.taken["arrival", True] == 1
+    counters = conn.status(pair.now).counters
+    assert (counters["losses that were none"], counters["fast retransmits"]) == (1, 1)
