@@ -163,6 +163,22 @@ async def test_a_neighbour_that_moves_is_found_again(here: Any, peer: Any) -> No
         assert received[:32] == DIGEST
 
 
+def test_a_rule_of_routing_is_heeded_as_soon_as_there_is_one(here: Any, peer: Any) -> None:
+    neighbours, destination = Neighbours(), bytes([10, 0, 0, 2])
+    with IPRoute() as netlink:
+        [index] = netlink.link_lookup(ifname="veth0")
+        netlink.neigh("replace", ifindex=index, dst="10.0.0.2", lladdr="02:00:00:00:00:99", state="permanent")
+        neighbours.forget()
+        assert neighbours.hop(destination) is not None
+        netlink.rule("add", dst="10.0.0.2/32", action="unreachable")
+        neighbours.forget()
+        assert neighbours.hop(destination) is None
+        netlink.rule("del", dst="10.0.0.2/32", action="unreachable")
+        neighbours.forget()
+        assert neighbours.hop(destination) is not None
+    neighbours.close()
+
+
 def test_destinations_are_not_remembered_without_bound(here: Any, peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usertcp.link.neighbours.MOST", 10)
     neighbours = Neighbours()

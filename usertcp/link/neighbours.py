@@ -11,8 +11,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from usertcp.link.beside_kernel import forget_changes
 
-CHANGES = 0x1 | 0x4 | 0x40 | 0x400
-"""Netlink groups: links, neighbours, routes of IPv4 and of IPv6."""
+CHANGES = 0x1 | 0x4 | 0x40 | 0x400 | 0x80 | 0x40000
+"""Netlink groups: links; neighbours; of IPv4 and IPv6 each: routes, rules of routing."""
 USABLE = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
 """NUD_REACHABLE, STALE, DELAY, PROBE, NOARP and PERMANENT."""
 ETHERNET = 1
