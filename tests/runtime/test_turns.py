@@ -174,6 +174,30 @@ async def test_tasks_that_never_rest_hold_nothing_up() -> None:
     trio.lowlevel.remove_instrument(turns)
 
 
+async def test_what_goes_wrong_when_a_turn_ends_ends_the_stack() -> None:
+    """As it does anywhere else, though Trio only switches off an instrument that fails."""
+    ours, theirs = memory_links("192.0.2.1", "192.0.2.2")
+    theirs.unfinished_checksums = ours.unfinished_checksums = True
+    link = Offloading(theirs)
+
+    def fail(headers: Buffer, text: Buffer, segment_size: int) -> bool:
+        del link.send_unfinished
+        raise RuntimeError("a bug")
+
+    async def acknowledge() -> None:
+        async with open_stack(ours) as client, open_stack(link) as server:
+            listener = await server.open_tcp_listener(80)
+            stream = await client.open_tcp_stream("192.0.2.2", 80)
+            accepted = await listener.accept()
+            link.send_unfinished = fail  # type: ignore[method-assign]
+            await stream.send_all(b"request")
+            await accepted.receive_some()
+            await trio.sleep_forever()
+
+    with trio.fail_after(1), pytest.raises(RuntimeError, match="a bug"):
+        await acknowledge()
+
+
 async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_is_done() -> None:
     woken = trio.Event()
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import trio
 
-from usertcp.errors import HostUnreachable, MalformedPacket, SetupError
+from usertcp.errors import HostUnreachable, MalformedPacket
 from usertcp.ip.fragments import Reassembler
 from usertcp.link import Buffer, Deed, Direction, Link
 from usertcp.runtime.claims import Claims
@@ -161,7 +161,7 @@ class LowerLevel:
         before, now = self._wait.deadline, trio.current_time()
         try:
             self._transmit(self.endpoint.output(now, until=turn), now)
-        except SetupError as error:
+        except Exception as error:  # An instrument that fails is switched off, and nobody would know.
             self.failure = error
             self._wait.cancel()
         return self._wait.deadline < before
