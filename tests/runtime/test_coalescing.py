@@ -70,6 +70,11 @@ def test_a_signed_segment_stays_by_itself_though_one_with_a_copy_of_its_signatur
     assert of_one_flow(*(replace(seg) for seg in both)) == both
 
 
+def test_marked_segments_stay_by_themselves_to_be_counted() -> None:
+    both = [replace(text(0, 40), traffic_class=CE), replace(text(40, 60), traffic_class=CE)]
+    assert of_one_flow(*(replace(seg) for seg in both)) == both
+
+
 def test_nothing_follows_a_fin() -> None:
     assert len(of_one_flow(text(0, 40, ACK | FIN), text(40, 60))) == 2
 

@@ -10,7 +10,7 @@ from functools import reduce
 from operator import or_
 
 from usertcp.tcp.options import Options
-from usertcp.tcp.segment import ACK, ECN_BITS, FIN, PSH, Flow, Segment
+from usertcp.tcp.segment import ACK, CE, ECN_BITS, FIN, PSH, Flow, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.wire import IcmpError
 
@@ -54,6 +54,8 @@ def continues(seg: Segment, following: Segment) -> bool:
     if following.seq != wrap(seg.seq + len(seg.data)) or (seg.ack, seg.wnd) != (following.ack, following.wnd):
         return False
     if seg.options.signature is not None:  # It covers its own segment, and whoever copies it must not spoil that.
+        return False
+    if seg.traffic_class & ECN_BITS == CE:  # Marked packets are counted (RFC 9768, 3.2).
         return False
     return seg.traffic_class == following.traffic_class and seg.options == following.options
 
