@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,15 @@ async def test_a_kernel_that_forwards_leaves_ours_alone(here: Any, peer: Any, li
 async def test_a_host_behind_a_gateway(here: Any, peer: Any, gateway: str, remote: str) -> None:
     with peer, IPRoute() as netlink:
         netlink.addr("add", index=1, address=remote, prefixlen=128 if ":" in remote else 32)
+
+    def usable() -> bool:
+        """IPv6 addresses come into use a little later."""
+        with suppress(OSError):
+            peer.listen(remote).close()
+            return True
+        return False
+
+    await until(usable)
     link = EthernetLink("veth0", f"{OURS}/24", f"{OURS6}/64", gateways=[gateway])
     async with serving(peer, remote) as port, open_stack(link, CONFIG) as stack:
         await exchange(stack, remote, port)
