@@ -72,7 +72,7 @@ class Ways:
 def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
     """Connections made from now on have twins."""
     ways = Ways()
-    arrives, new_text = fast_path.segment_arrives, fast_path.new_text
+    arrives, new_segments = fast_path.segment_arrives, fast_path.new_segments
 
     def counted_arrival(tcb: Tcb, seg: Segment, now: float) -> bool:
         short = not ways.shut and arrives(tcb, seg, now)
@@ -80,12 +80,12 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
         return short
 
     def counted_text(tcb: Tcb, now: float) -> list[Segment]:
-        segments = [] if ways.shut else new_text(tcb, now)
+        segments = [] if ways.shut else new_segments(tcb, now)
         ways.taken["text", bool(segments)] += not ways.shut
         return segments
 
     monkeypatch.setattr(fast_path, "segment_arrives", counted_arrival)
-    monkeypatch.setattr(fast_path, "new_text", counted_text)
+    monkeypatch.setattr(fast_path, "new_segments", counted_text)
 
     class WithTwin(Connection):
         __slots__ = ("twin",)
@@ -206,7 +206,7 @@ def test_requests_and_answers_only_go_the_short_way(ways: Ways) -> None:
             assert receiver.receive(100, pair.now) == b"some text"
     assert ways.taken["arrival", True] >= 200
     assert ways.taken["arrival", False] == 0
-    assert ways.taken["text", True] == 200
+    assert ways.taken["text", True] >= 200
 
 
 def test_a_loss_that_an_acknowledgment_in_order_shows_begins_recovery(ways: Ways) -> None:

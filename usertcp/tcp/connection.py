@@ -277,7 +277,7 @@ class Connection:
 
     def output(self, now: float) -> list[Segment]:
         """The segments to transmit now, in order. They are not given a second time."""
-        if segments := fast_path.new_text(self.tcb, now):
+        if segments := fast_path.new_segments(self.tcb, now):
             return segments
         before = self._timers_before()
         segments = output.output(self.tcb, now)

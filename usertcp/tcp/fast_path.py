@@ -1,9 +1,10 @@
 """The short way for what is expected: Jacobson's header prediction, and its counterpart for sending.
 
-In ESTABLISHED, as long as nothing is lost, missing or asked for, most segments that arrive are the next in order and
-say nothing special, and most SENDs are one segment that may leave at once. For these the steps of `segment_arrives` and
-of `output` come down to what is written here: what they would do, without asking what is known. Everything else is left
-to them, untouched. That both ways do the same, to every variable of the TCB, a test shows by going both.
+In ESTABLISHED, and while our FIN waits for its acknowledgment, as long as nothing is lost, missing or asked for, most
+segments that arrive are the next in order and say nothing special, and most that leave carry new text, or acknowledge.
+For these the steps of `segment_arrives` and of `output` come down to what is written here: what they would do, without
+asking what is known. Everything else is left to them, untouched. That both ways do the same, to every variable of the
+TCB, a test shows by going both.
 """
 
 from __future__ import annotations
@@ -33,11 +34,10 @@ def calm(tcb: Tcb) -> bool:
     """Is there nothing that any segment would have to wait for, to mention or to clear up?"""
     recovery, config = tcb.recovery, tcb.config
     return (
-        tcb.state is State.ESTABLISHED
+        (tcb.state is State.ESTABLISHED or tcb.state is State.FIN_WAIT_1)
         and type(recovery) is Sack
         and recovery.quiet(tcb.snd.una)
         and tcb.timestamps.enabled
-        and tcb.snd.fin is None
         and tcb.rcv.fin is None
         and not tcb.receive_buffer.holes
         and tcb.duplicate is None
@@ -68,7 +68,7 @@ def segment_arrives(tcb: Tcb, seg: Segment, now: float) -> bool:
         seg.flags & ~PSH != ACK
         or seg.seq != rcv.nxt & MASK
         or stamps is None
-        or acked > snd.nxt - snd.una
+        or acked > (snd.nxt if snd.fin is None else min(snd.nxt, snd.fin)) - snd.una
         or not (acked or octets)
         or not seg.wnd
         or rcv.nxt >= rcv.edge
@@ -131,16 +131,18 @@ def acknowledged(tcb: Tcb, seg: Segment, acked: int, now: float) -> None:
     tcb.icmp_error = None
     timers.retransmit = now + tcb.rtt.rto if una < snd.nxt else NEVER
     timers.persist = NEVER
-    timers.user = now + patience(tcb) if una < tcb.send_buffer.end else NEVER
+    timers.user = now + patience(tcb) if una < tcb.end else NEVER
 
 
-def new_text(tcb: Tcb, now: float) -> list[Segment]:
-    """The segments that are due, if they hold text that is sent for the first time, and nothing is to be heeded but the
-    two windows and Nagle. None of them if anything else is to be done."""
+def new_segments(tcb: Tcb, now: float) -> list[Segment]:
+    """The segments that are due: with text that is sent for the first time, if nothing is to be heeded but the two
+    windows and Nagle, or else an acknowledgment alone. None of them if anything else is to be done."""
     snd, congestion, config = tcb.snd, tcb.congestion, tcb.config
-    waiting, full = tcb.send_buffer.end - snd.nxt, tcb.smss
+    waiting, full = tcb.end - snd.nxt, tcb.smss
+    if not waiting:
+        return [bare(tcb, now)] if tcb.ack_now and snd.nxt == snd.una and calm(tcb) else []
     if (
-        waiting <= 0
+        snd.fin is not None
         or (waiting > full and tcb.offload)
         or config.pacing
         or congestion.pacing_rate is not None
@@ -155,10 +157,8 @@ def new_text(tcb: Tcb, now: float) -> list[Segment]:
         if size <= 0 or size > snd.una + congestion.cwnd - snd.nxt or not window.worth_sending(tcb, size, full):
             break
         waiting -= size
-        out.append(next_segment(tcb, size, now, PSH * window.last_for_now(tcb, waiting, full)))
+        out.append(with_text(tcb, size, now, PSH * window.last_for_now(tcb, waiting, full)))
     if out:
-        tcb.ack_now = False
-        tcb.timers.delayed_ack = NEVER
         tcb.last_sent = now
         cwnd_validation.note_use(tcb)
         output.arm_timers(tcb, now)
@@ -166,20 +166,30 @@ def new_text(tcb: Tcb, now: float) -> list[Segment]:
     return out
 
 
-def next_segment(tcb: Tcb, size: int, now: float, psh: int) -> Segment:
-    """The next *size* octets of text; SND.NXT is moved over them."""
-    snd, rcv, config, left = tcb.snd, tcb.rcv, tcb.config, tcb.snd.nxt
-    end = snd.nxt = left + size
+def with_text(tcb: Tcb, size: int, now: float, psh: int) -> Segment:
+    """The segment with the next *size* octets; SND.NXT is moved over them."""
+    seg, left = bare(tcb, now), tcb.snd.nxt
+    end = tcb.snd.nxt = left + size
+    seg.flags |= psh
+    seg.data = tcb.send_buffer.peek(left, size)
     if tcb.option_octets + size > tcb.path.sent:
         path_mtu.sent(tcb, tcb.option_octets + size, end)
-    options = Options(timestamps=(clock(tcb, now), tcb.timestamps.recent))
-    seg = Segment(left & MASK, rcv.nxt & MASK, ACK | psh, window.offer(tcb), options, tcb.send_buffer.peek(left, size))
-    seg.traffic_class, seg.ttl = config.dscp << 2, config.ttl
-    rcv.acked = rcv.nxt
-    tcb.counters["segments out"] += 1
     tcb.counters["octets out"] += size
     tcb.deliveries.on_sent(end, now)
     if tcb.timed is None:
         tcb.timed = (end, now)
     tcb.recovery.on_sent(left, end, now)
+    return seg
+
+
+def bare(tcb: Tcb, now: float) -> Segment:
+    """The next segment, without text. It settles what acknowledgment was owed."""
+    rcv, config = tcb.rcv, tcb.config
+    options = Options(timestamps=(clock(tcb, now), tcb.timestamps.recent))
+    seg = Segment(tcb.snd.nxt & MASK, rcv.nxt & MASK, ACK, window.offer(tcb), options)
+    seg.traffic_class, seg.ttl = config.dscp << 2, config.ttl
+    rcv.acked = rcv.nxt
+    tcb.ack_now = False
+    tcb.timers.delayed_ack = NEVER
+    tcb.counters["segments out"] += 1
     return seg
