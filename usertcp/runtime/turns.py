@@ -21,8 +21,7 @@ class Turns(trio.abc.Instrument):
     loop."""
 
     def __init__(self, flush: Callable[[int], bool]) -> None:
-        """*flush* sends what is due since a turn or longer, and says whether a timer has been moved to an earlier time
-        by it."""
+        """*flush* sends what is due since a turn or longer, and says whether there was anything to be done."""
         self._flush = flush
         self._passes = 0
         self._turns: deque[tuple[int, int]] = deque()
@@ -46,9 +45,11 @@ class Turns(trio.abc.Instrument):
         if timeout > 0:
             _, turn = self._turns[-1]
             self._turns.clear()
-            sooner = self._flush(turn)
+            if not self._flush(turn):
+                return
             # How long to sleep was settled before: there may be tasks and timers now.
-            if sooner or trio.lowlevel.current_statistics().tasks_runnable:
+            now = trio.lowlevel.current_statistics()
+            if now.tasks_runnable or now.seconds_to_next_deadline < timeout:
                 self._token.run_sync_soon(_nothing, idempotent=True)
         elif self._turns[0][0] <= self._passes:
             _, turn = self._turns.popleft()

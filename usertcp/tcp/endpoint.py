@@ -262,6 +262,11 @@ class Endpoint:
             conn.on_change()
         return out
 
+    @property
+    def pending(self) -> bool:
+        """`output` has not been called for everything yet."""
+        return bool(self._touched or self._replies)
+
     def tell(self) -> int:
         """Tell the users before `output` what has happened, so that what they do about it goes out with the rest.
 
