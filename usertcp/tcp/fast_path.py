@@ -9,16 +9,7 @@ TCB, a test shows by going both.
 
 from __future__ import annotations
 
-from usertcp.tcp import (
-    auto_tuning,
-    cwnd_validation,
-    delayed_ack,
-    loss_detection,
-    output,
-    path_mtu,
-    selective_ack,
-    window,
-)
+from usertcp.tcp import auto_tuning, cwnd_validation, delayed_ack, loss_detection, output, path_mtu, window
 from usertcp.tcp.acknowledgment import learn
 from usertcp.tcp.options import Options
 from usertcp.tcp.recovery.sack import Sack
@@ -26,23 +17,25 @@ from usertcp.tcp.segment import ACK, PSH, Segment
 from usertcp.tcp.sequence import HALF, MASK
 from usertcp.tcp.state import State
 from usertcp.tcp.tcb import NEVER, Tcb
-from usertcp.tcp.timeouts import patience
 from usertcp.tcp.timestamps import clock, round_trip
 
+ESTABLISHED, FIN_WAIT_1 = State.ESTABLISHED, State.FIN_WAIT_1  # A member of an enumeration costs more to look up.
 
-def calm(tcb: Tcb) -> bool:
-    """Is there nothing that any segment would have to wait for, to mention or to clear up?"""
-    recovery, config = tcb.recovery, tcb.config
-    return (
-        (tcb.state is State.ESTABLISHED or tcb.state is State.FIN_WAIT_1)
+
+def calm(tcb: Tcb) -> Sack | None:
+    """The loss recovery, if it has nothing to do, and there is nothing else that a segment would have to wait for, to
+    mention or to clear up."""
+    state, snd, recovery, config = tcb.state, tcb.snd, tcb.recovery, tcb.config
+    if (
+        (state is ESTABLISHED or state is FIN_WAIT_1)
         and type(recovery) is Sack
-        and recovery.quiet(tcb.snd.una)
+        and recovery.quiet(snd.una)
         and tcb.timestamps.enabled
         and tcb.rcv.fin is None
         and not tcb.receive_buffer.holes
         and tcb.duplicate is None
-        and tcb.snd.up <= tcb.snd.una
-        and tcb.snd.wnd > 0
+        and snd.up <= snd.una
+        and snd.wnd > 0
         and tcb.reduction is None
         and tcb.frto is None
         and tcb.search is None
@@ -56,48 +49,56 @@ def calm(tcb: Tcb) -> bool:
         and tcb.trace is None
         and config.keepalive is None
         and config.user_timeout_option is None
-    )
+    ):
+        return recovery
+    return None
 
 
 def segment_arrives(tcb: Tcb, seg: Segment, now: float) -> bool:
     """Process a segment, its numbers as on the wire, if it is the next in order, acknowledges something or has text,
     and says no more. Returns whether it was."""
     snd, rcv, options = tcb.snd, tcb.rcv, seg.options
-    stamps, octets, acked = options.timestamps, len(seg.data), (seg.ack - snd.una) & MASK
+    nxt, una, stamps, octets = rcv.nxt, snd.una, options.timestamps, len(seg.data)
+    acked = (seg.ack - una) & MASK
     if (
         seg.flags & ~PSH != ACK
-        or seg.seq != rcv.nxt & MASK
+        or seg.seq != nxt & MASK
         or stamps is None
-        or acked > (snd.nxt if snd.fin is None else min(snd.nxt, snd.fin)) - snd.una
+        or acked > snd.nxt - una
+        or (snd.fin is not None and acked > snd.fin - una)
         or not (acked or octets)
         or not seg.wnd
-        or rcv.nxt >= rcv.edge
-        or rcv.nxt + octets > rcv.edge
+        or nxt >= rcv.edge
+        or nxt + octets > rcv.edge
         or (stamps[0] - tcb.timestamps.recent) & MASK >= HALF
         or options.sack
         or options.signature is not None
         or options.user_timeout is not None
         or options.accurate_ecn is not None
-        or not calm(tcb)
+        or (recovery := calm(tcb)) is None
     ):
         return False
-    if rcv.nxt == rcv.acked:
+    if nxt == rcv.acked:
         tcb.timestamps.recent, tcb.timestamps.recent_at = stamps[0], now
-    before = snd.una
     if acked:
         acknowledged(tcb, seg, acked, now)
-    if acked or snd.wl1 < rcv.nxt or (snd.wl1 == rcv.nxt and snd.wl2 <= before):
-        snd.wnd = seg.wnd << snd.scale
-        snd.wl1, snd.wl2 = rcv.nxt, snd.una
-        snd.max_wnd = max(snd.max_wnd, snd.wnd)
+    if acked or snd.wl1 < nxt or (snd.wl1 == nxt and snd.wl2 <= una):
+        wnd = snd.wnd = seg.wnd << snd.scale
+        snd.wl1, snd.wl2 = nxt, snd.una
         tcb.probes = 0
-    if acked or snd.nxt > snd.una:
-        loss_detection.look(tcb, selective_ack.read(tcb, seg, False, now), now)
+        if wnd > snd.max_wnd:
+            snd.max_wnd = wnd
+    if acked or snd.nxt > una:
+        elapsed = round_trip(tcb, seg, now)
+        echo, smss = None if elapsed is None else now - elapsed, snd.mss - tcb.option_octets
+        if recovery.advance(una, snd.una, snd.nxt, smss, echo, tcb.rtt.srtt, now):
+            loss_detection.begin_recovery(tcb, now)
+        tcb.timers.reordering = recovery.deadline
     if acked:
         loss_detection.schedule_probe(tcb, now)
     if octets:
-        tcb.receive_buffer.write(rcv.nxt, seg.data)
-        rcv.nxt += octets
+        tcb.receive_buffer.write(nxt, seg.data)
+        rcv.nxt = nxt + octets
         tcb.counters["octets in"] += octets
         if tcb.config.auto_tuning:
             auto_tuning.text_arrived(tcb, seg, now)
@@ -107,9 +108,8 @@ def segment_arrives(tcb: Tcb, seg: Segment, now: float) -> bool:
 
 def acknowledged(tcb: Tcb, seg: Segment, acked: int, now: float) -> None:
     """So many octets, of text only (compare `acknowledgment.newly_acknowledged`)."""
-    snd, timers = tcb.snd, tcb.timers
+    snd, timers, config, rtt = tcb.snd, tcb.timers, tcb.config, None
     una = snd.una + acked
-    rtt = None
     if tcb.timed is None:
         rtt = round_trip(tcb, seg, now)
     elif una >= tcb.timed[0]:
@@ -121,24 +121,24 @@ def acknowledged(tcb: Tcb, seg: Segment, acked: int, now: float) -> None:
     tcb.send_buffer.release(una)
     if una >= tcb.path.sent_end:
         path_mtu.acknowledged(tcb)
-    tcb.recovery.on_ack(una, snd.nxt, acked, tcb.smss)
     learn(tcb, acked, now)
-    if cwnd_validation.may_grow(tcb, acked):
+    if una - acked < tcb.cwnd_used or not config.cwnd_validation:
         tcb.congestion.on_ack(acked, now)
-    if tcb.config.auto_tuning:
+    if config.auto_tuning:
         auto_tuning.acknowledged(tcb)
     tcb.retransmissions = 0
     tcb.icmp_error = None
     timers.retransmit = now + tcb.rtt.rto if una < snd.nxt else NEVER
     timers.persist = NEVER
-    timers.user = now + patience(tcb) if una < tcb.end else NEVER
+    patience = config.r2 if config.user_timeout is None else config.user_timeout
+    timers.user = now + patience if una < tcb.end else NEVER
 
 
 def new_segments(tcb: Tcb, now: float) -> list[Segment]:
     """The segments that are due: with text that is sent for the first time, if nothing is to be heeded but the two
     windows and Nagle, or else an acknowledgment alone. None of them if anything else is to be done."""
     snd, congestion, config = tcb.snd, tcb.congestion, tcb.config
-    waiting, full = tcb.end - snd.nxt, tcb.smss
+    waiting, full = tcb.end - snd.nxt, snd.mss - tcb.option_octets
     if not waiting:
         return [bare(tcb, now)] if tcb.ack_now and snd.nxt == snd.una and calm(tcb) else []
     if (
@@ -153,7 +153,10 @@ def new_segments(tcb: Tcb, now: float) -> list[Segment]:
         return []
     out: list[Segment] = []
     while waiting:
-        size = min(waiting, full, snd.una + snd.wnd - snd.nxt)
+        usable = snd.una + snd.wnd - snd.nxt
+        size = waiting if waiting < full else full
+        if usable < size:
+            size = usable
         if size <= 0 or size > snd.una + congestion.cwnd - snd.nxt or not window.worth_sending(tcb, size, full):
             break
         waiting -= size

@@ -20,18 +20,23 @@ def look(tcb: Tcb, news: News, now: float) -> None:
     2)."""
     recovery = tcb.recovery
     if recovery.detect_loss(tcb.snd.una, tcb.snd.nxt, tcb.smss, news, now):
-        tcb.counters["fast retransmits"] += 1
-        tcb.loss_probe.end = None
-        tcb.timers.loss_probe = NEVER
-        if tcb.congestion.pacing_rate is not None:
-            recovery.leave_rate()
-        if not path_probing.alone_lost(tcb):
-            undo.remember(tcb, timeout=False)
-            reduce(tcb, tcb.flight_size, now)
+        begin_recovery(tcb, now)
     elif path_probing.more_lost(tcb):
         undo.remember(tcb, timeout=False)
         reduce(tcb, tcb.flight_size, now)
     tcb.timers.reordering = recovery.deadline
+
+
+def begin_recovery(tcb: Tcb, now: float) -> None:
+    """Fast recovery has begun."""
+    tcb.counters["fast retransmits"] += 1
+    tcb.loss_probe.end = None
+    tcb.timers.loss_probe = NEVER
+    if tcb.congestion.pacing_rate is not None:
+        tcb.recovery.leave_rate()
+    if not path_probing.alone_lost(tcb):
+        undo.remember(tcb, timeout=False)
+        reduce(tcb, tcb.flight_size, now)
 
 
 def reduce(tcb: Tcb, flight_size: int, now: float) -> None:

@@ -73,7 +73,8 @@ class Sack:
 
     def quiet(self, una: int) -> bool:
         """Nothing is SACKed or lost, nor has been of what is in flight."""
-        return not (self.fast or una < self.recover or self.scoreboard.sacked or self.scoreboard.lost)
+        board = self.scoreboard
+        return not (self.fast or una < self.recover or board.sacked.octets or board.lost.octets)
 
     def next_lost(self, nxt: int) -> Span | None:
         """The leftmost lost octets (RFC 6675, 4, NextSeg, rule 1)."""
@@ -121,6 +122,27 @@ class Sack:
             self._enter(una, nxt, smss)
         if self.prr is not None:
             self.prr.on_ack(sum(right - left for left, right in delivered))
+        return begins
+
+    def advance(
+        self, before: int, una: int, nxt: int, smss: int, echo: float | None, srtt: float | None, now: float
+    ) -> bool:
+        """`on_ack` and `detect_loss` in one, for an ACK without blocks, while all is `quiet`. SND.UNA was at *before*.
+        Even then it may show a loss: after a timeout that was taken back, SEQ is not the order of transmissions."""
+        rack = self.rack
+        if una > before:
+            self.duplicates = 0
+        if rack is None:
+            return False
+        if srtt is not None:
+            rack.srtt = srtt
+        rack.delivered([(before, una)] if una > before else [], una, echo, now)
+        rack.sent.forget(una)
+        begins = rack.detect(self.scoreboard, una, self.duplicates >= DUPLICATES, now)
+        if begins:
+            self._enter(una, nxt, smss)
+            if self.prr is not None:
+                self.prr.on_ack(una - before)
         return begins
 
     def wants_probe(self, una: int) -> bool:
