@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from usertcp.errors import MalformedPacket
@@ -40,12 +41,17 @@ def unfinished(headers: Buffer, link_header: int, segment_size: int) -> bytes:
       link_header: octets of the link's own header between this one and that of IP.
       segment_size: octets of text in each segment that is to be cut from it; 0 if it is one.
     """
-    version = headers[0] >> 4
-    start = link_header + IP_HEADER[version]
+    return _unfinished(headers[0] >> 4, link_header, len(headers), segment_size)
+
+
+@lru_cache
+def _unfinished(version: int, link_header: int, length: int, segment_size: int) -> bytes:
     gso = GSO_NONE
     if segment_size:
         gso = GSO_TCPV4 if version == 4 else GSO_TCPV6
-    return HEADER.pack(NEEDS_CSUM, gso, link_header + len(headers), segment_size, start, CHECKSUM_AT)
+    return HEADER.pack(
+        NEEDS_CSUM, gso, link_header + length, segment_size, link_header + IP_HEADER[version], CHECKSUM_AT
+    )
 
 
 def segments(packet: Buffer) -> Iterator[bytes]:

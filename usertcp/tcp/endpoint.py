@@ -234,33 +234,40 @@ class Endpoint:
           until: what those have that were touched first until this call of `tell`.
         """
         out: list[tuple[Flow, Segment]] = []
-        touched: Iterable[Connection]
         if only is not None:
             self._touched.pop(only, None)
-            touched = (only,)
+            self._output_of(only, out, now)
+            only.on_change()
+            return out
+        out, self._replies = self._replies, out
+        touched: Iterable[Connection]
+        if until is None:
+            touched, self._touched = self._touched, {}
         else:
-            out, self._replies = self._replies, out
-            if until is None:
-                touched, self._touched = self._touched, {}
-            else:
-                touched = list(takewhile(lambda conn: self._touched[conn] <= until, self._touched))
-                for conn in touched:
-                    del self._touched[conn]
+            touched = list(takewhile(lambda conn: self._touched[conn] <= until, self._touched))
+            for conn in touched:
+                del self._touched[conn]
         for conn in touched:
-            flow = conn.flow
-            out += [(flow, seg) for seg in conn.output(now)]
-            self.memory.settle(conn.tcb)
-            self._schedule(conn)
-            if self._origins:
-                self._look_at_handshake(conn)
-            state = conn.tcb.state
-            if state in GONE and self.connections.get(flow) is conn:
-                del self.connections[flow]
-            if self._set_aside and state not in UNDECIDED and (old := self._set_aside.pop(conn, None)) is not None:
-                self._decide(old, conn, now)
+            self._output_of(conn, out, now)
         for conn in touched:
             conn.on_change()
         return out
+
+    def _output_of(self, conn: Connection, out: list[tuple[Flow, Segment]], now: float) -> None:
+        """Put what a connection has to transmit behind what is there, and see what has become of it."""
+        tcb = conn.tcb
+        flow = tcb.flow
+        for seg in conn.output(now):
+            out.append((flow, seg))
+        self.memory.settle(tcb)
+        self._schedule(conn)
+        if self._origins:
+            self._look_at_handshake(conn)
+        state = tcb.state
+        if state in GONE and self.connections.get(flow) is conn:
+            del self.connections[flow]
+        if self._set_aside and state not in UNDECIDED and (old := self._set_aside.pop(conn, None)) is not None:
+            self._decide(old, conn, now)
 
     @property
     def pending(self) -> bool:
