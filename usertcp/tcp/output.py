@@ -1,4 +1,5 @@
-"""The next segments to transmit (RFC 9293, 3.7 and 3.8). Every segment of a connection is built here.
+"""The next segments to transmit (RFC 9293, 3.7 and 3.8). Every segment of a connection is built here; the plainest also
+by `fast_path`, alike.
 
 In this order: probes that are due, what is lost, new data within the peer's window, the congestion window and Nagle,
 FIN with or after the last of it, then a bare acknowledgment if one is still owed.
