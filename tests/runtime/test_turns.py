@@ -64,12 +64,13 @@ async def pair() -> AsyncIterator[tuple[Stack, Stack, Offloading]]:
         yield client, server, watched
 
 
+async def echo(stream: trio.abc.Stream) -> None:
+    while data := await stream.receive_some():
+        await stream.send_all(data)
+
+
 async def test_an_answer_carries_the_acknowledgment_of_the_request(pair: tuple[Stack, Stack, Offloading]) -> None:
     client, server, watched = pair
-
-    async def echo(stream: trio.abc.Stream) -> None:
-        while data := await stream.receive_some():
-            await stream.send_all(data)
 
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve_tcp, echo, 80)
@@ -107,10 +108,6 @@ async def test_without_an_answer_the_request_is_acknowledged_all_the_same(
 async def test_who_answers_first_does_not_end_the_turn_of_the_others(pair: tuple[Stack, Stack, Offloading]) -> None:
     """Of many requests that come at one time, each is acknowledged by its answer."""
     client, server, watched = pair
-
-    async def echo(stream: trio.abc.Stream) -> None:
-        while data := await stream.receive_some():
-            await stream.send_all(data)
 
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve_tcp, echo, 80)

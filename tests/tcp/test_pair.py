@@ -124,15 +124,36 @@ def converse(pair: Pair, users: list[User], configs: list[Config]) -> None:
     assert not pair.server.connections
 
 
-@pytest.mark.rfc("9293", "3.8.2", "MUST-19")
-@pytest.mark.rfc("9293", "3.10.7.4", "SHLD-31")
-@settings(
-    max_examples=60,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-@given(
+@dataclass
+class Conversation:
+    """Two users with their habits, each with a config, the path between them, and the client's initial number."""
+
+    client: Config
+    server: Config
+    out: Path
+    back: Path
+    here: Habits
+    there: Habits
+    pause: float
+    iss: int
+
+    def run(self) -> None:
+        """Have it, to the end."""
+        client, server, here, there = self.client, self.server, self.here, self.there
+        if not (here.closes_first or there.closes_first):
+            here = replace(here, closes_first=True)
+        here = replace(here, octets=min(here.octets, 40 * min(client.send_buffer, server.receive_buffer)))
+        there = replace(there, octets=min(there.octets, 40 * min(server.send_buffer, client.receive_buffer)))
+        pair, conn, child = connected(client, server, out=self.out, back=self.back, now=moment_of(self.iss))
+        users = [
+            User(pair, pair.client, conn, here, seed=1, pause=self.pause),
+            User(pair, pair.server, child, there, seed=2, pause=self.pause),
+        ]
+        converse(pair, users, [client, server])
+
+
+conversations = st.builds(
+    Conversation,
     configs,
     configs,
     paths,
@@ -142,19 +163,19 @@ def converse(pair: Pair, users: list[User], configs: list[Config]) -> None:
     st.sampled_from([0.01, 0.1, 0.5]),
     st.sampled_from([0, 2**32 - 2, 2**32 - 1000]),
 )
-def test_every_octet_arrives_in_order_and_once_and_both_ends_close(
-    client: Config, server: Config, out: Path, back: Path, here: Habits, there: Habits, pause: float, iss: int
-) -> None:
-    if not (here.closes_first or there.closes_first):
-        here = replace(here, closes_first=True)
-    here = replace(here, octets=min(here.octets, 40 * min(client.send_buffer, server.receive_buffer)))
-    there = replace(there, octets=min(there.octets, 40 * min(server.send_buffer, client.receive_buffer)))
-    pair, conn, child = connected(client, server, out=out, back=back, now=moment_of(iss))
-    users = [
-        User(pair, pair.client, conn, here, seed=1, pause=pause),
-        User(pair, pair.server, child, there, seed=2, pause=pause),
-    ]
-    converse(pair, users, [client, server])
+
+
+@pytest.mark.rfc("9293", "3.8.2", "MUST-19")
+@pytest.mark.rfc("9293", "3.10.7.4", "SHLD-31")
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(conversations)
+def test_every_octet_arrives_in_order_and_once_and_both_ends_close(conversation: Conversation) -> None:
+    conversation.run()
 
 
 @pytest.mark.rfc("9293", "3.5", "MUST-10")
