@@ -9,17 +9,21 @@ from pyroute2 import IPRoute
 
 from tests.conformance import regressions
 from tests.conformance.outcomes import Recorder
+from usertcp import compiled
 from usertcp.lab.namespaces import CLONE_NEWNET, become_root_inside, unshare
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("usertcp")
     group.addoption("--docker", action="store_true", help="run the container tests too; they need a Docker engine")
+    group.addoption("--compiled", action="store_true", help="fail at once if the core does not run as machine code")
     group.addoption("--no-skips", action="store_true", help="a test that is skipped or expected to fail is a failure")
     group.addoption("--conformance", type=Path, metavar="FILE", help="write what scripts/conformance reads to FILE")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("compiled") and not compiled.in_use:
+        raise pytest.UsageError("--compiled: run `usertcp compile` first")
     if os.geteuid():
         with suppress(OSError):  # The tests that need namespaces then say what is missing.
             become_root_inside()
@@ -33,11 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     regressions.mark(items)
-    if config.getoption("docker"):
-        return
-    in_containers = [item for item in items if item.get_closest_marker("docker")]
-    config.hook.pytest_deselected(items=in_containers)
-    items[:] = [item for item in items if item not in in_containers]
+    deselected = set()
+    if not config.getoption("docker"):
+        deselected.add("docker")
+    if compiled.in_use:
+        deselected.add("interpreted")
+    not_now = [item for item in items if any(mark.name in deselected for mark in item.iter_markers())]
+    config.hook.pytest_deselected(items=not_now)
+    items[:] = [item for item in items if item not in not_now]
 
 
 @pytest.hookimpl(tryfirst=True)

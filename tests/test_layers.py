@@ -15,6 +15,7 @@ PARTS = {path.stem for path in PACKAGE.iterdir()}
 # For each part: what it may import of ours (besides itself and errors), and of third parties.
 MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
+    "compiled": (set(), set()),
     "tcp": (set(), set()),
     "aes": ({"tcp"}, {"cryptography"}),
     "ip": (set(), set()),
@@ -33,11 +34,14 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "trace": ({*VALUES, "wire"}, {"scapy"}),
     "testing": ({"tcp", "link", "runtime"}, {"trio"}),
     "sim": ({"tcp", "link", "runtime", "testing"}, {"trio"}),
-    "__init__": (BELOW_LAB, {"trio"}),
-    "doctor": (BELOW_LAB | {"__init__", "lab"}, {"trio", "scapy", "pyroute2"}),
+    "__init__": (BELOW_LAB | {"compiled"}, {"trio"}),
+    "doctor": (BELOW_LAB | {"__init__", "compiled", "lab"}, {"trio", "scapy", "pyroute2"}),
     "lab": (BELOW_LAB | {"__init__"}, {"trio", "scapy", "pyroute2"}),
-    "bench": (BELOW_LAB | {"__init__", "lab", "sim"}, {"trio", "matplotlib"}),
-    "cli": (BELOW_LAB | {"__init__", "lab", "doctor", "sim", "bench"}, {"trio", "scapy", "pyroute2", "click", "rich"}),
+    "bench": (BELOW_LAB | {"__init__", "compiled", "lab", "sim"}, {"trio", "matplotlib"}),
+    "cli": (
+        BELOW_LAB | {"__init__", "compiled", "lab", "doctor", "sim", "bench"},
+        {"trio", "scapy", "pyroute2", "click", "rich"},
+    ),
     "__main__": ({"cli"}, set()),
 }
 

@@ -1,5 +1,6 @@
 """A TCP endpoint (RFC 9293) that lives in a Python process."""
 
+from usertcp import compiled  # noqa: F401  Before all that it may have compiled.
 from usertcp.errors import (
     ConnectionAborted,
     ConnectionAlreadyExists,

@@ -23,6 +23,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from usertcp import compiled
 from usertcp.errors import PortInUse, SetupError, TcpError
 from usertcp.link import routes
 from usertcp.link.interfaces import with_interface
@@ -74,7 +75,7 @@ class Finding:
 def examine(host: str, port: int) -> list[Finding]:
     """Everything that bears upon a handshake with *port* of *host*. May take some seconds: names are looked up."""
     findings = list(destination(host, port))
-    for check in (raw_sockets, fastest_link, suppression, source_ports, connection_tracking, ipv6, lab):
+    for check in (raw_sockets, fastest_link, machine_code, suppression, source_ports, connection_tracking, ipv6, lab):
         findings.append(check())
     return findings
 
@@ -142,6 +143,13 @@ def fastest_link() -> Finding:
         found += f"; no window above {link.receive_queue:,} octets, since more would not fit into the socket"
         return Finding("auto link", Verdict.WARN, found, f"sudo sysctl net.core.rmem_max={RECEIVE_BUFFER}")
     return Finding("auto link", Verdict.OK, found)
+
+
+def machine_code() -> Finding:
+    """Whether the core is compiled."""
+    if compiled.in_use:
+        return Finding("core", Verdict.OK, "compiled")
+    return Finding("core", Verdict.OK, "interpreted: compiled it is about twice as fast", "usertcp compile")
 
 
 def capabilities_remedy() -> str:

@@ -26,6 +26,8 @@ from usertcp.tcp.keepalive import KeepAlive
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.tcb import Tcb
 
+pytestmark = pytest.mark.interpreted
+
 NOT_COMPARED = {"memory", "trace", "config", "flow"}
 
 

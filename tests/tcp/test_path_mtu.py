@@ -320,17 +320,19 @@ def test_a_path_that_becomes_narrow_and_loses_packets_is_survived(client: Config
 
 def drop_larger(pair: Pair, conn: Connection, mtu: int) -> None:
     """From now on a router on the way to the server takes no larger packets, and says so; it loses some others."""
-    deliver, count = pair.server.segment_arrives, 0
+    count = 0
 
-    def arrives(flow: Flow, seg: Segment, now: float) -> None:
+    def loses(flow: Flow, seg: Segment) -> bool:
         nonlocal count
+        if flow != conn.flow:
+            return False
         count += 1
         if len(seg.data) + 12 + 40 > mtu:
-            pair.client.icmp_arrives(IcmpError(ROUTER, conn.flow, seg.seq, 4, 3, 4, mtu), now)
-        elif count % 40:
-            deliver(flow, seg, now)
+            pair.client.icmp_arrives(IcmpError(ROUTER, conn.flow, seg.seq, 4, 3, 4, mtu), pair.now)
+            return True
+        return count % 40 == 0
 
-    pair.server.segment_arrives = arrives  # type: ignore[method-assign]
+    pair.loses = loses
 
 
 @pytest.mark.rfc("1191", "3")
@@ -415,13 +417,8 @@ def test_without_detection_a_segment_keeps_its_size(iss: int, irs: int) -> None:
 @pytest.mark.parametrize("client", [Config(), Config(rack=True, congestion="cubic"), Config(sack=False)])
 def test_a_black_hole_is_survived(client: Config) -> None:
     pair, conn, server = connected(client, Config())
-    deliver, data, read = pair.server.segment_arrives, bytes(i % 251 for i in range(200_000)), bytearray()
-
-    def swallow(flow: Flow, seg: Segment, now: float) -> None:
-        if len(seg.data) <= 1100:
-            deliver(flow, seg, now)
-
-    pair.server.segment_arrives = swallow  # type: ignore[method-assign]
+    data, read = bytes(i % 251 for i in range(200_000)), bytearray()
+    pair.loses = lambda flow, seg: len(seg.data) > 1100
     conn.send(data, pair.now)
     pair.client.touch(conn)
 

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from usertcp import compiled
 from usertcp.bench.results import Effort, Result
 
 FOLDER = Path(__file__).with_name("history")
@@ -33,6 +34,7 @@ def record(results: Sequence[Result], link: str, effort: Effort) -> Record:
         "date": date.today().isoformat(),
         "machine": machine(),
         "system": f"Linux {platform.release()}, CPython {platform.python_version()}",
+        "code": "compiled" if compiled.in_use else "interpreted",
         "link": link,
         "congestion control": "cubic",
         "rounds": effort.rounds,

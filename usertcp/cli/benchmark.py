@@ -64,7 +64,7 @@ def bench(
 def caption(made: Record) -> str:
     """Where and how it was measured."""
     return (
-        f"{made['machine']}, {made['system']}; {over(made['link'])}; "
+        f"{made['machine']}, {made['system']}, {made['code']}; {over(made['link'])}; "
         f"bulk transfers with {made['congestion control']} at both ends; "
         f"medians of {made['rounds']} rounds of {made['seconds']} s, in turns"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count, repeat
 from math import inf
@@ -95,7 +96,7 @@ class Path:
         """
         octets = len(packet)
         if octets > self.mtu:
-            return Passage([], [("dropped", f"larger than {self.mtu} octets")])
+            return Passage([], [("dropped", f"larger than {self.mtu:.0f} octets")])
         at = self._transmitted(octets, now)
         if at is None:
             return Passage([], [("dropped", "queue full")])
@@ -121,7 +122,7 @@ class Path:
         return Passage([(at, packet)] * copies, deeds)
 
     def _by_chance(self, probability: float) -> Iterator[bool]:
-        return (self._happens(probability) for _ in repeat(None)) if probability else repeat(False)
+        return iter(partial(self._happens, probability), None) if probability else repeat(False)
 
     def _happens(self, probability: float) -> bool:
         return self._random.random() < probability

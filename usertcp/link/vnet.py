@@ -19,8 +19,8 @@ from usertcp.link import Buffer
 
 HEADER: Final = struct.Struct("=BBHHHH")
 """flags, gso_type, hdr_len, gso_size, csum_start, csum_offset."""
-SIZE: Final = HEADER.size
-NOTHING: Final = bytes(SIZE)
+SIZE: Final[int] = HEADER.size
+NOTHING: Final[bytes] = bytes(SIZE)
 """Of a packet that is finished."""
 
 NEEDS_CSUM = 1

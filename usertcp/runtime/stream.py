@@ -243,12 +243,13 @@ class TcpStream(trio.abc.HalfCloseableStream):
         with self._sending:
             await trio.lowlevel.checkpoint_if_cancelled()
             rest = memoryview(data).cast("B")
-            rest = rest[self._send(rest, urgent=urgent) :]
-            if not rest:
+            sent = self._send(rest, urgent=urgent)
+            if sent == len(rest):
                 await trio.lowlevel.cancel_shielded_checkpoint()  # The peer is at work meanwhile.
-            while rest:
+            while sent < len(rest):
+                rest = rest[sent:]
                 await self.changes.until(partial(self._may_send, len(rest)))
-                rest = rest[self._send(rest, urgent=urgent) :]
+                sent = self._send(rest, urgent=urgent)
 
     def _send(self, data: memoryview, *, urgent: bool = False) -> int:
         """SEND, in Trio's exceptions, and transmit."""
@@ -265,4 +266,6 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
 def broken(error: TcpError) -> trio.BrokenResourceError:
     """The exception that Trio has for a connection that ended in an error, to be raised from it."""
-    return trio.BrokenResourceError(str(error))
+    made = trio.BrokenResourceError(str(error))
+    made.__cause__ = error  # Compiled, `raise ... from` forgets it.
+    return made

@@ -108,7 +108,7 @@ def negotiated(tcb: Tcb) -> None:
 
 def sent(tcb: Tcb, size: int, end: int) -> None:
     """A segment larger than all before went out; it ends at position *end*."""
-    tcb.path.sent, tcb.path.sent_end = size, end
+    tcb.path.sent, tcb.path.sent_end = size, float(end)
 
 
 def acknowledged(tcb: Tcb) -> None:

@@ -39,18 +39,18 @@ class Cubic(Reno):
         self.fast_convergence = fast_convergence
         self.hystart = HyStart(initial_window) if hystart else None
         """None once the first slow start is over: later ones have an ssthresh to go by."""
-        self.w_max: float = 0
+        self.w_max: float = 0.0
         """The window at the last loss, or less (fast convergence); 0: there is none to regain."""
         self.cwnd_prior = 0
         self.epoch_start: float | None = None
         """When this stage of congestion avoidance began."""
-        self.k: float = 0
+        self.k: float = 0.0
         """Seconds from there to w_max."""
-        self.w_est: float = 0
+        self.w_est: float = 0.0
         """What Reno would have reached."""
-        self.srtt: float = 0
-        self.last_ack: float = 0
-        self.fraction: float = 0
+        self.srtt: float = 0.0
+        self.last_ack: float = 0.0
+        self.fraction: float = 0.0
         """Of an octet, that cwnd is still to grow by."""
 
     def on_rtt(self, rtt: float, srtt: float, now: float) -> None:
@@ -79,7 +79,7 @@ class Cubic(Reno):
 
     def on_rto(self, flight_size: int, now: float, first: bool) -> None:
         """Nothing is known of the path any more: the next stage starts upward from where slow start ends (4.8)."""
-        self.w_max = 0
+        self.w_max = 0.0
         if first:
             self._end_epoch()
         super().on_rto(flight_size, now, first)
@@ -108,8 +108,8 @@ class Cubic(Reno):
         self.epoch_start = self.last_ack = now
         self.w_max = max(self.w_max, self.cwnd)
         self.k = cbrt((self.w_max - self.cwnd) / (C * self.smss))
-        self.w_est = self.cwnd
-        self.fraction = 0
+        self.w_est = float(self.cwnd)
+        self.fraction = 0.0
 
     def _end_epoch(self) -> None:
         self.epoch_start = None

@@ -1,0 +1,121 @@
+"""When machine code is used in place of the sources, and how it is made. That it does the same the whole suite shows:
+`scripts/test --compiled`."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from usertcp import compiled
+
+ASK = "from usertcp import compiled; print(compiled.in_use)"
+
+
+class Installation:
+    """A copy of usertcp, without machine code."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.package = root / "usertcp"
+        self.folder = self.package / compiled.FOLDER.relative_to(compiled.PACKAGE)
+        ignore = shutil.ignore_patterns("__pycache__", ".*", compiled.FOLDER.name)
+        shutil.copytree(compiled.PACKAGE, self.package, ignore=ignore)
+
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        env = {"PATH": "/usr/bin:/bin", **env}
+        return subprocess.Popen(
+            [sys.executable, *arguments], cwd=self.root, env=env, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **env)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def has_machine_code(self) -> None:
+        """As if: nothing is found in it, and the sources are taken after all."""
+        self.folder.mkdir()
+        made_from = self.run("-c", "from usertcp import compiled; print(compiled.fingerprint(), end='')").stdout
+        (self.folder / compiled.MADE_FROM.name).write_text(made_from)
+
+    def in_use(self, **env: str) -> bool:
+        return {"True\n": True, "False\n": False}[self.run("-c", ASK, **env).stdout]
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path)
+
+
+def test_it_is_used_for_as_long_as_the_sources_are_what_it_was_made_from(installation: Installation) -> None:
+    assert not installation.in_use()
+    installation.has_machine_code()
+    assert installation.in_use()
+    with (installation.package / "tcp" / "output.py").open("a") as file:
+        file.write("# A student was here.\n")
+    assert not installation.in_use()
+
+
+def test_what_is_not_compiled_may_change(installation: Installation) -> None:
+    installation.has_machine_code()
+    with (installation.package / "tcp" / "congestion" / "reno.py").open("a") as file:
+        file.write("# A student was here.\n")
+    assert installation.in_use()
+
+
+def test_a_new_file_is_a_change(installation: Installation) -> None:
+    installation.has_machine_code()
+    (installation.package / "tcp" / "new.py").write_text("")
+    assert not installation.in_use()
+
+
+def test_the_environment_may_ask_for_the_sources(installation: Installation) -> None:
+    installation.has_machine_code()
+    assert not installation.in_use(USERTCP_COMPILED="0")
+
+
+def test_every_module_of_the_core_is_compiled_but_those_that_others_inherit_from() -> None:
+    names = set(compiled.sources())
+    assert {"usertcp.tcp.connection", "usertcp.tcp.recovery.rack", "usertcp.wire.fast", "usertcp.ip.checksum"} < names
+    assert {"usertcp.link", "usertcp.link.memory", "usertcp.wire", "usertcp.tcp.congestion.reno"}.isdisjoint(names)
+
+
+def test_without_a_compiler_it_says_what_to_install(installation: Installation) -> None:
+    done = installation.run("-m", "usertcp", "compile", PATH="/nowhere")
+    assert done.returncode == 2
+    assert "takes a C compiler" in done.stderr
+    assert "apt-get install gcc" in done.stderr
+
+
+def test_a_failure_shows_the_last_words_and_leaves_nothing(installation: Installation) -> None:
+    (installation.package / "ip" / "broken.py").write_text("def broken(:\n")
+    done = installation.run("-m", "usertcp", "compile")
+    assert done.returncode == 2
+    assert "usertcp/ip/broken.py:1: error" in done.stderr
+    assert not list((installation.package / "compiled").glob(".building*"))
+    assert not installation.in_use()
+
+
+def test_an_interruption_leaves_nothing(installation: Installation) -> None:
+    process = installation.start("-m", "usertcp", "compile")
+    while not list((installation.package / "compiled").glob(".building*/mypy.ini")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not list((installation.package / "compiled").glob(".building*"))
+
+
+def test_it_is_removed_on_request(installation: Installation) -> None:
+    installation.has_machine_code()
+    assert "up to date" in installation.run("-m", "usertcp", "compile").stdout
+    assert installation.run("-m", "usertcp", "compile", "--remove").returncode == 0
+    assert not installation.folder.exists()

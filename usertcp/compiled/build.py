@@ -1,0 +1,113 @@
+"""Compiles the core: mypyc makes C of it, and the C compiler machine code of that."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from usertcp.compiled import FOLDER, MADE_FROM, PACKAGE, fingerprint, sources
+from usertcp.errors import SetupError
+
+PROGRAM = """
+import sys
+from mypyc.build import mypycify
+from setuptools import setup
+options = ["--config-file=mypy.ini", "--cache-dir=cache"]
+setup(
+    name="usertcp",
+    packages=[],
+    ext_modules=mypycify(
+        [*options, *sys.argv[1:]], opt_level="2", debug_level="0", multi_file=True, group_name="usertcp"
+    ),
+    script_args=["build_ext", "--build-lib=made", "--build-temp=objects"],
+)
+"""
+"""Run in a process of its own, for setuptools believes that it owns the one it is in."""
+SETTINGS = """
+[mypy]
+[mypy-scapy.*,pyroute2.*]
+ignore_missing_imports = true
+follow_imports = skip
+"""
+"""Of mypy: what those say of themselves is not what they are."""
+LAST_WORDS = 20
+"""Lines of its output that are shown when it fails."""
+
+
+def check() -> None:
+    """Is everything there that it takes?
+
+    Raises:
+      SetupError: no; the message says what to install.
+    """
+    missing = [name for name in ("mypyc", "setuptools") if find_spec(name) is None]
+    if missing:
+        install = f"{sys.executable} -m pip install mypy setuptools"
+        raise SetupError(f"to compile takes {' and '.join(missing)}: {install}")
+    compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        raise SetupError(f"to compile takes a C compiler, {compiler} here (Debian: apt-get install gcc)")
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        raise SetupError(f"to compile takes {header} (Debian: apt-get install python3-dev)")
+
+
+def build(tell: Callable[[int, int], None]) -> None:
+    """Compile, and put the result in place at once when all of it is there.
+
+    Args:
+      tell: called with the number of C files that have been begun, and of all.
+
+    Raises:
+      SetupError: it could not be done; the message has the compiler's last words.
+    """
+    check()
+    try:
+        FOLDER.mkdir(exist_ok=True)
+        with TemporaryDirectory(dir=FOLDER.parent, prefix=".building-") as folder:
+            _build(Path(folder), tell)
+    except OSError as error:
+        raise SetupError(f"{error.filename}: {error.strerror}") from error
+
+
+def remove() -> None:
+    """Have the sources interpreted again."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _build(folder: Path, tell: Callable[[int, int], None]) -> None:
+    names = sources()
+    made_from = fingerprint()
+    # Of a copy: nothing that is edited meanwhile gets in, and nothing is left in the package that does not belong.
+    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__", ".*", FOLDER.name))
+    (folder / "mypy.ini").write_text(SETTINGS)
+    files = [str(path.relative_to(PACKAGE.parent)) for path in names.values()]
+    command = [sys.executable, "-c", PROGRAM, *files]
+    lines: list[str] = []
+    begun, total = 0, 2 * len(files) + 1
+    tell(begun, total)
+    with subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if " -c " in line:
+                    begun += 1
+                    tell(min(begun, total), total)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise SetupError(f"to compile has failed:\n{''.join(lines[-LAST_WORDS:])}")
+    made = folder / "made"
+    (made / MADE_FROM.name).write_text(made_from)
+    shutil.rmtree(FOLDER)
+    made.rename(FOLDER)
