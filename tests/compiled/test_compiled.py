@@ -114,6 +114,19 @@ def test_an_interruption_leaves_nothing(installation: Installation) -> None:
     assert not list((installation.package / "compiled").glob(".building*"))
 
 
+def test_what_one_who_was_killed_has_left_the_next_one_removes(installation: Installation) -> None:
+    process = installation.start("-m", "usertcp", "compile")
+    while not (left := list((installation.package / "compiled").glob(".building*/mypy.ini"))):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=30)
+    (installation.package / "ip" / "broken.py").write_text("def broken(:\n")
+    assert left[0].exists()
+    assert installation.run("-m", "usertcp", "compile").returncode == 2
+    assert not list((installation.package / "compiled").glob(".building*"))
+
+
 def test_it_is_removed_on_request(installation: Installation) -> None:
     installation.has_machine_code()
     assert "up to date" in installation.run("-m", "usertcp", "compile").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,8 @@ def build(tell: Callable[[int, int], None]) -> None:
     check()
     try:
         FOLDER.mkdir(exist_ok=True)
-        with TemporaryDirectory(dir=FOLDER.parent, prefix=".building-") as folder:
+        clean_up()
+        with TemporaryDirectory(dir=FOLDER.parent, prefix=f".building-{os.getpid()}-") as folder:
             _build(Path(folder), tell)
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from error
@@ -79,6 +81,13 @@ def build(tell: Callable[[int, int], None]) -> None:
 def remove() -> None:
     """Have the sources interpreted again."""
     shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def clean_up() -> None:
+    """Remove what those have left who were killed."""
+    for folder in FOLDER.parent.glob(".building-*"):
+        if not Path("/proc", folder.name.split("-")[1]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _build(folder: Path, tell: Callable[[int, int], None]) -> None:

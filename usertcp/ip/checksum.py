@@ -4,11 +4,13 @@
 added up by reading the packet as one big number.
 """
 
+from typing import Final
+
 Buffer = bytes | bytearray | memoryview
 """Octets that are looked at where they are."""
 
-MODULUS = 65535
-LARGE = 256
+MODULUS: Final = 65535
+LARGE: Final = 256
 """Octets of which the division costs more than to read them in four parts and to divide the sum of these."""
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from usertcp.errors import MalformedPacket
 from usertcp.ip.checksum import Buffer
 
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
-KINDS = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION})
+KINDS: Final = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION})
 
-MOST = 8
+MOST: Final = 8
 """Packets with more headers than this are refused (RFC 8504, 5.3 allows it): nobody sends them in good faith."""
 
 

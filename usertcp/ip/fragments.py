@@ -10,6 +10,7 @@ import struct
 from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 from zlib import crc32
 
 from usertcp.errors import MalformedPacket
@@ -17,12 +18,12 @@ from usertcp.ip import extension
 from usertcp.ip.checksum import Buffer, checksum
 from usertcp.ip.header import DONT_FRAGMENT, ICMPV6, LARGEST, MORE_FRAGMENTS, TCP, Fragment, Header, parse
 
-TIMEOUT = {4: 30.0, 6: 60.0}
+TIMEOUT: Final = {4: 30.0, 6: 60.0}
 """How long the fragments of a datagram are kept for the missing ones, seconds. IPv4: Linux's; IPv6: RFC 8200, 4.5."""
 
 NOT_ECT, CE = 0, 3
 """ECN codepoints (RFC 3168, 5)."""
-_IPV6_HEADER = 40
+_IPV6_HEADER: Final = 40
 
 
 def fragment(packet: bytes, mtu: int) -> list[bytes]:

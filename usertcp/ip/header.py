@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import struct
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from usertcp.errors import MalformedPacket
 from usertcp.ip import extension
 from usertcp.ip.checksum import Buffer, checksum
 
-ICMP, TCP, ICMPV6 = 1, 6, 58
+ICMP: Final = 1
+TCP: Final = 6
+ICMPV6: Final = 58
 """Protocol numbers."""
 
-MORE_FRAGMENTS, DONT_FRAGMENT, OFFSET = 0x2000, 0x4000, 0x1FFF
+MORE_FRAGMENTS: Final = 0x2000
+DONT_FRAGMENT: Final = 0x4000
+OFFSET: Final = 0x1FFF
 """Parts of the flags and fragment offset field of IPv4."""
 
-LARGEST = 65535
+LARGEST: Final = 65535
 """What a 16-bit length can say, octets."""
 
-_IPV4 = struct.Struct("!BBHHHBBH4s4s")
-_IPV6 = struct.Struct("!IHBB16s16s")
+_IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
+_IPV6: Final = struct.Struct("!IHBB16s16s")
 
 
 class Fragment(NamedTuple):

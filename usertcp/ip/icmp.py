@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from usertcp.errors import MalformedPacket
 from usertcp.ip import extension
@@ -14,17 +14,17 @@ UNREACHABLE, SOURCE_QUENCH, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 4, 11, 12
 """Types of ICMP errors (RFC 792). Source quench is read so that it can be discarded (RFC 9293, 3.9.2.2, MUST-55)."""
 UNREACHABLE_V6, PACKET_TOO_BIG_V6, TIME_EXCEEDED_V6, PARAMETER_PROBLEM_V6 = 1, 2, 3, 4
 """Types of ICMPv6 errors (RFC 4443)."""
-FRAGMENTATION_NEEDED = 4
+FRAGMENTATION_NEEDED: Final = 4
 """Code of `UNREACHABLE` that brings a next-hop MTU (RFC 1191, 4)."""
 
-ERRORS = {
+ERRORS: Final = {
     ICMP: frozenset({UNREACHABLE, SOURCE_QUENCH, TIME_EXCEEDED, PARAMETER_PROBLEM}),
     ICMPV6: frozenset({UNREACHABLE_V6, PACKET_TOO_BIG_V6, TIME_EXCEEDED_V6, PARAMETER_PROBLEM_V6}),
 }
 
-_ICMP = struct.Struct("!BBHI")
-_QUOTED_TCP = struct.Struct("!HHI")
-_MIN_MTU_V6 = 1280
+_ICMP: Final = struct.Struct("!BBHI")
+_QUOTED_TCP: Final = struct.Struct("!HHI")
+_MIN_MTU_V6: Final = 1280
 
 
 class Error(NamedTuple):

@@ -7,6 +7,8 @@ an acknowledgment says is heeded once in a window, as with classic ECN: see `use
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp import user_timeout
 from usertcp.tcp.options import LONGEST, ORDERS, EcnFeedback, feedback_octets
 from usertcp.tcp.segment import ACE, ACK, AE, AGREES, CE, CWR, ECE, ECN_BITS, ECT0, ECT1, FIN, NOT_ECT, SYN, Segment
@@ -14,19 +16,19 @@ from usertcp.tcp.state import State
 from usertcp.tcp.tcb import AccurateEcn, EcnCounters, Tcb
 from usertcp.tcp.timestamps import older
 
-REFLECTED = {NOT_ECT: CWR, ECT1: CWR | ECE, ECT0: AE, CE: AE | CWR}
+REFLECTED: Final = {NOT_ECT: CWR, ECT1: CWR | ECE, ECT0: AE, CE: AE | CWR}
 """What a SYN,ACK says of the SYN's ECN field, and agrees by (Table 2); and what the acknowledgment of it says of its
 own (Table 3): the handshake encoding."""
-RESERVED = AE | ECE
+RESERVED: Final = AE | ECE
 """In a SYN,ACK, for later versions: it agrees too, and says that the field came unchanged (3.1.3)."""
-SEEN_AS = {bits: codepoint for codepoint, bits in REFLECTED.items()}
+SEEN_AS: Final = {bits: codepoint for codepoint, bits in REFLECTED.items()}
 
-COUNTER_OF = {ECT0: "e0b", CE: "ceb", ECT1: "e1b"}
-INITIAL = EcnCounters()
-MODULUS_OF_ACE = 8
-MODULUS = 1 << 24
+COUNTER_OF: Final = {ECT0: "e0b", CE: "ceb", ECT1: "e1b"}
+INITIAL: Final = EcnCounters()
+MODULUS_OF_ACE: Final = 8
+MODULUS: Final = 1 << 24
 """Of a counter in the option."""
-FEW = 4.0
+FEW: Final = 4.0
 """Packets: where acknowledgments cover so many on average, each of them could hide a turn of ACE, and cannot all."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from usertcp.tcp.options import Signature
 from usertcp.tcp.peer_keys import Peers, addresses, closest, pseudo_header
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from usertcp.tcp.tcb import Tcb
 
 KIND, END, NOP = 29, 0, 1
-HEADER = 20
+HEADER: Final = 20
 PORTS, ISNS = Struct("!HH"), Struct("!II")
-NO_PEER_YET = (State.CLOSED, State.LISTEN, State.SYN_SENT)
+NO_PEER_YET: Final = (State.CLOSED, State.LISTEN, State.SYN_SENT)
 """States in which the peer's first number is not known."""
-DISTRUSTED = {(4, 3, 2), (4, 3, 3), (4, 3, 4), (6, 1, 1), (6, 1, 4)}
+DISTRUSTED: Final = {(4, 3, 2), (4, 3, 3), (4, 3, 4), (6, 1, 1), (6, 1, 4)}
 """ICMP errors (IP version, type, code): see `ignores`."""
 
 
@@ -58,7 +58,7 @@ class HmacSha1:
         return "HMAC_SHA_1_96"
 
 
-HMAC_SHA_1_96 = HmacSha1()
+HMAC_SHA_1_96: Final = HmacSha1()
 
 
 def kdf_input(context: bytes, bits: int) -> bytes:

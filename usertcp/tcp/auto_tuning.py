@@ -7,13 +7,15 @@ never needed is never kept, and a peer that fills the buffer of a user who does 
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp import timestamps
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.tcb import Tcb
 
-RECEIVE_FIRST = 1 << 18
+RECEIVE_FIRST: Final = 1 << 18
 """What the receive buffer begins with, octets: 18 initial windows of RFC 6928, four round trips of slow start."""
-SEND_FIRST = 1 << 20
+SEND_FIRST: Final = 1 << 20
 """And the send buffer. What fills it is the user's own; a megabyte written before the peer reads blocks nobody."""
 
 

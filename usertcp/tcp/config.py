@@ -4,7 +4,7 @@ does."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from usertcp.tcp.ao import MasterKey
 from usertcp.tcp.congestion import CONTROLLERS, Controller
@@ -12,7 +12,7 @@ from usertcp.tcp.keepalive import KeepAlive
 from usertcp.tcp.md5 import Md5Key
 from usertcp.tcp.user_timeout import UserTimeoutOption
 
-LARGEST_BUFFER = 1 << 30
+LARGEST_BUFFER: Final = 1 << 30
 """What a window can be offered for at the largest scale (RFC 7323, 2.3)."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 from usertcp.errors import (
     ConnectionAborted,
@@ -43,9 +44,9 @@ from usertcp.tcp.status import Status, status
 from usertcp.tcp.tcb import NEVER, TIMERS, Discard, Tcb
 from usertcp.tcp.timeouts import patience, timeouts
 
-SENDING = frozenset({State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})
+SENDING: Final = frozenset({State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})
 """States in which SEND takes octets (RFC 9293, 3.10.2)."""
-AFTER_FIN = frozenset({State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT})
+AFTER_FIN: Final = frozenset({State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT})
 """States in which the peer's FIN has been taken."""
 
 

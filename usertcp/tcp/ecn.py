@@ -5,6 +5,8 @@ sender, once it has slowed down, ends the echo by CWR. If both ends can, they co
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp import accurate_ecn
 from usertcp.tcp.congestion import controller
 from usertcp.tcp.congestion.dctcp import Dctcp
@@ -12,7 +14,7 @@ from usertcp.tcp.segment import ACE, ACK, CE, CWR, ECE, ECN_BITS, ECT0, SYN, Seg
 from usertcp.tcp.state import State
 from usertcp.tcp.tcb import Tcb
 
-SETUP = ECE | CWR
+SETUP: Final = ECE | CWR
 """Of a SYN: both make it an ECN-setup SYN; ECE alone makes an ECN-setup SYN,ACK (6.1.1). Peers that reflect what they
 do not know set both in the SYN,ACK as well, and so deny."""
 

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from ipaddress import IPv4Address, ip_address
 from itertools import count, takewhile
 from math import inf
+from typing import Final
 
 from usertcp.errors import ConnectionAlreadyExists, InvalidAddress, PortInUse
 from usertcp.tcp import authentication, fast_open, icmp, path_mtu, reset, syn_cookies, time_wait
@@ -24,7 +25,7 @@ from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.state import GONE, Event, State
 
-UNDECIDED = (State.SYN_SENT, State.SYN_RECEIVED)
+UNDECIDED: Final = (State.SYN_SENT, State.SYN_RECEIVED)
 """It may still turn out that there is no new incarnation."""
 
 

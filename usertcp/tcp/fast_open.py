@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2s
 from hmac import compare_digest
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from usertcp.tcp.options import LONGEST, Options
 from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
@@ -21,18 +21,18 @@ from usertcp.tcp.state import GONE, State
 if TYPE_CHECKING:
     from usertcp.tcp.tcb import Tcb
 
-COOKIE_OCTETS = 8
+COOKIE_OCTETS: Final = 8
 """What we give; as kernels do. A client keeps any that the option can hold."""
-KEY_LIFETIME = 6 * 3600.0
+KEY_LIFETIME: Final = 6 * 3600.0
 """Seconds for which one key makes the cookies. They are valid for as long again, so that a client that comes every
 six hours always has one."""
-RESET_COUNTS = 60.0
+RESET_COUNTS: Final = 60.0
 """Seconds for which a request counts as pending although it was reset: else the victims of a flood would make room for
 more of it (5.1)."""
 
-MOST_SERVERS = 1024
+MOST_SERVERS: Final = 1024
 """How many a client remembers."""
-LARGEST_MSS = {4: 1460, 6: 1440}
+LARGEST_MSS: Final = {4: 1460, 6: 1440}
 """Text and options that a SYN brings at most, whatever the server's MSS (4.1.3)."""
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 86400.0
 """Seconds for which a path is spared on which it failed. Doubled each time."""

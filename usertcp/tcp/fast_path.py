@@ -9,6 +9,8 @@ TCB, a test shows by going both.
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp import auto_tuning, cwnd_validation, delayed_ack, loss_detection, output, path_mtu, window
 from usertcp.tcp.acknowledgment import learn
 from usertcp.tcp.options import Options
@@ -19,7 +21,8 @@ from usertcp.tcp.state import State
 from usertcp.tcp.tcb import NEVER, Tcb
 from usertcp.tcp.timestamps import clock, round_trip
 
-ESTABLISHED, FIN_WAIT_1 = State.ESTABLISHED, State.FIN_WAIT_1  # A member of an enumeration costs more to look up.
+ESTABLISHED: Final = State.ESTABLISHED
+FIN_WAIT_1: Final = State.FIN_WAIT_1
 
 
 def calm(tcb: Tcb) -> Sack | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from usertcp.tcp.segment import Flow
 
@@ -26,16 +26,16 @@ class Message(Protocol):
     def mtu(self) -> int: ...
 
 
-SOURCE_QUENCH = (4, 4)
+SOURCE_QUENCH: Final = (4, 4)
 """(IP version, type): always discarded (RFC 9293, 3.9.2.2, MUST-55; RFC 6633)."""
 
-HARD = {(4, 3, 2), (4, 3, 3), (4, 3, 9), (4, 3, 10), (4, 3, 13), (6, 1, 1), (6, 1, 4)}
+HARD: Final = {(4, 3, 2), (4, 3, 3), (4, 3, 9), (4, 3, 10), (4, 3, 13), (6, 1, 1), (6, 1, 4)}
 """(IP version, type, code): protocol and port unreachable, and prohibited. "Fragmentation needed" is about the path's
 MTU, not about the connection."""
 
-PORT_UNREACHABLE = {(4, 3, 3), (6, 1, 4)}
+PORT_UNREACHABLE: Final = {(4, 3, 3), (6, 1, 4)}
 
-NAMES = {
+NAMES: Final = {
     (4, 3, 0): "network unreachable",
     (4, 3, 1): "host unreachable",
     (4, 3, 2): "protocol unreachable",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hashlib import blake2s
+from typing import Final
 
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.sequence import wrap
 
-TICKS_PER_SECOND = 250_000
+TICKS_PER_SECOND: Final = 250_000
 """M ticks every 4 microseconds and wraps after 4.77 hours (RFC 9293, 3.4.1)."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from usertcp.errors import ConnectionTimedOut
 from usertcp.tcp.state import SYNCHRONIZED, Event, State
@@ -12,7 +12,7 @@ from usertcp.tcp.state import SYNCHRONIZED, Event, State
 if TYPE_CHECKING:
     from usertcp.tcp.tcb import Tcb
 
-WATCHED = SYNCHRONIZED - {State.TIME_WAIT}
+WATCHED: Final = SYNCHRONIZED - {State.TIME_WAIT}
 """States in which a peer that is gone would be waited for."""
 
 

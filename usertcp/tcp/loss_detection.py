@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp import ecn, path_probing, undo
 from usertcp.tcp.recovery import News
 from usertcp.tcp.tcb import NEVER, Tcb
 
-SHORTEST = 0.01
+SHORTEST: Final = 0.01
 """Seconds: no loss probe comes earlier, so that the peer has time to answer at all."""
-WITHOUT_SAMPLE = 1.0
+WITHOUT_SAMPLE: Final = 1.0
 """The probe timeout before there is an RTT (RFC 8985, 7.2)."""
-MAX_ACK_DELAY = 0.2
+MAX_ACK_DELAY: Final = 0.2
 """TLP.max_ack_delay: how long peers hold an acknowledgment back, seconds. Kernels do for 0.04 to 0.2."""
 
 

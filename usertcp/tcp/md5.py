@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from usertcp.tcp.options import Signature
 from usertcp.tcp.peer_keys import Peers, addresses, closest, pseudo_header
@@ -15,9 +15,9 @@ from usertcp.tcp.segment import Flow, Segment
 if TYPE_CHECKING:
     from usertcp.tcp.tcb import Tcb
 
-LONGEST_KEY = 80
+LONGEST_KEY: Final = 80
 """Octets, as Linux has it (RFC 2385, 4.5: at least that must be possible)."""
-ZEROS = bytes(16)
+ZEROS: Final = bytes(16)
 
 
 @dataclass(slots=True, frozen=True)

@@ -8,7 +8,7 @@ has to go goes in the order in which it came. A batch of segments may overdraw t
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from usertcp.tcp.config import LARGEST_BUFFER
 from usertcp.tcp.state import GONE
@@ -16,7 +16,7 @@ from usertcp.tcp.state import GONE
 if TYPE_CHECKING:
     from usertcp.tcp.tcb import Tcb
 
-SHARE = 4
+SHARE: Final = 4
 """Full-sized segments that each connection may hold in each direction, however short memory is: it goes on, slowly."""
 
 

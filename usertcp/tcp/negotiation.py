@@ -3,14 +3,16 @@ RFC 2018; RFC 3168)."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp import ecn, path_mtu, timestamps, window
 from usertcp.tcp.reassembly import ReceiveBuffer
 from usertcp.tcp.segment import Segment
 from usertcp.tcp.tcb import Tcb
 
-DEFAULT_MSS = {4: 536, 6: 1220}
+DEFAULT_MSS: Final = {4: 536, 6: 1220}
 """Without an MSS option (RFC 9293, 3.7.1, MUST-15)."""
-SMALLEST_MSS = 64
+SMALLEST_MSS: Final = 64
 """What we take a smaller one for, so that text fits beside 40 octets of options. A peer that asks for segments of a
 few octets wants our memory and time (CVE-2019-11479)."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-LONGEST = 40
+LONGEST: Final = 40
 """What the data offset leaves for options, octets."""
 
 
@@ -24,7 +24,7 @@ def feedback_octets(counters: int | None, blocks: int) -> int:
     return octets + -octets % 4
 
 
-ORDERS = (("e0b", "ceb", "e1b"), ("e1b", "ceb", "e0b"))
+ORDERS: Final = (("e0b", "ceb", "e1b"), ("e1b", "ceb", "e0b"))
 """Of the counters in the two AccECN options."""
 
 
@@ -55,7 +55,7 @@ class Signature:
         return "md5" if self.key_ids is None else "ao={}/{}".format(*self.key_ids)
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(slots=True, unsafe_hash=True, init=False)
 class Options:
     """The options of one segment. What is absent is None, False or empty.
 
@@ -81,5 +81,30 @@ class Options:
     unknown: tuple[tuple[int, bytes], ...] = ()
     """(kind, data) of every other option, in their order: ignored by the core, kept for whoever looks (MUST-6)."""
 
+    def __init__(
+        self,
+        mss: int | None = None,
+        window_scale: int | None = None,
+        sack_permitted: bool = False,
+        timestamps: tuple[int, int] | None = None,
+        sack: tuple[tuple[int, int], ...] = (),
+        user_timeout: int | None = None,
+        signature: Signature | None = None,
+        fast_open: bytes | None = None,
+        accurate_ecn: EcnFeedback | None = None,
+        unknown: tuple[tuple[int, bytes], ...] = (),
+    ) -> None:
+        # What the decorator would write: see `Segment`.
+        self.mss = mss
+        self.window_scale = window_scale
+        self.sack_permitted = sack_permitted
+        self.timestamps = timestamps
+        self.sack = sack
+        self.user_timeout = user_timeout
+        self.signature = signature
+        self.fast_open = fast_open
+        self.accurate_ecn = accurate_ecn
+        self.unknown = unknown
 
-NO_OPTIONS = Options()
+
+NO_OPTIONS: Final = Options()

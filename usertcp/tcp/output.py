@@ -8,6 +8,7 @@ FIN with or after the last of it, then a bare acknowledgment if one is still owe
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from usertcp.tcp import (
     accurate_ecn,
@@ -35,9 +36,9 @@ from usertcp.tcp.state import State
 from usertcp.tcp.tcb import NEVER, Tcb
 from usertcp.tcp.timeouts import patience
 
-SYN_OCTETS = 20
+SYN_OCTETS: Final = 20
 """MSS, window scale, SACK-permitted and timestamps, with padding."""
-ROOM_BESIDE_SYN = 16
+ROOM_BESIDE_SYN: Final = 16
 """What a signature may take if a user timeout is to stand in a SYN as well, octets."""
 
 

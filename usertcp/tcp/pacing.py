@@ -6,10 +6,12 @@ trip, as kernels do. No task and no tick: what must wait sets a timer, like ever
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp.tcb import Tcb
 
-IN_SLOW_START = 2.0
-IN_CONGESTION_AVOIDANCE = 1.2
+IN_SLOW_START: Final = 2.0
+IN_CONGESTION_AVOIDANCE: Final = 1.2
 """Windows per round trip (Linux's): more than one, or the window could never be filled and so never grow."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from usertcp.tcp.events import PathMtuChanged
 
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from usertcp.tcp.icmp import Message
     from usertcp.tcp.tcb import Tcb
 
-HEADERS, HEADERS_V6 = 20 + 20, 40 + 20
+HEADERS: Final = 20 + 20
+HEADERS_V6: Final = 40 + 20
 """Octets of IP and TCP headers without options (RFC 9293, 3.7.1)."""
-PLATEAUS = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68)
+PLATEAUS: Final = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68)
 """MTUs that networks have (RFC 1191, 7): the next lower one is tried when a router names none."""
-LEAST, LEAST_V6 = 68, 1280
+LEAST: Final = 68
+LEAST_V6: Final = 1280
 """The MTUs that every IPv4 and IPv6 link has (RFC 791, 3.2; RFC 8200, 5)."""
-LIFETIME = 600.0
+LIFETIME: Final = 600.0
 """Seconds after which a larger size is tried again (RFC 1191, 6.3; RFC 8201, 5.3)."""
-BASE = 1024
+BASE: Final = 1024
 """The MTU to fall to where a black hole is suspected: likely to work, and no great loss if it was none (RFC 4821, 7.2,
 eff_pmtu's initial value there, and Linux's tcp_base_mss). IPv6 falls to its least."""
-MOST_DESTINATIONS = 1024
+MOST_DESTINATIONS: Final = 1024
 """How many the endpoint remembers."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from usertcp.tcp.events import PathMtuChanged
 from usertcp.tcp.path_mtu import LIFETIME, claimed, path_mtu
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from usertcp.tcp.icmp import Message
     from usertcp.tcp.tcb import Tcb
 
-FOLLOWERS = 4
+FOLLOWERS: Final = 4
 """Full segments that must be able to follow a probe: one more than it takes to prove it lost by counting."""
-ENOUGH = 16
+ENOUGH: Final = 16
 """Octets: for less than that no probe is risked (Linux's tcp_probe_threshold is 8)."""
 
 

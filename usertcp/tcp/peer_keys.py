@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from usertcp.tcp.segment import Flow
 
-PROTOCOL = 6
+PROTOCOL: Final = 6
 
 
 @dataclass(slots=True, frozen=True)

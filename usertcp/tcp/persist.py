@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp.tcb import Tcb
 
-OVERRIDE = 0.5
+OVERRIDE: Final = 0.5
 """Seconds that the silly-window rules may hold data back while the window is open: 0.1 to 1 (RFC 9293, 3.8.6.2.1)."""
 
 

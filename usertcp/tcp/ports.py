@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2s
+from typing import Final
 
 from usertcp.errors import PortInUse
 
-TABLE_LENGTH = 256
+TABLE_LENGTH: Final = 256
 
 
 class PortChooser:

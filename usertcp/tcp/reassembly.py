@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import islice
+from typing import Final
 
-MAX_RANGES = 1024
+MAX_RANGES: Final = 1024
 """Separate out-of-order ranges to keep: who sends every second octet shall not make us keep books on all of them."""
 
 
-LARGE = 1 << 12
+LARGE: Final = 1 << 12
 """Octets that are worth a piece of their own."""
-PIECE = 1 << 16
+PIECE: Final = 1 << 16
 """Smaller ones are gathered up to this."""
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import Final
 
-LARGE = 1 << 12
+LARGE: Final = 1 << 12
 """Octets that are worth a piece of their own, and a view instead of a copy."""
-PIECE = 1 << 16
+PIECE: Final = 1 << 16
 """Smaller writes are gathered up to this."""
 
 Piece = bytes | bytearray | memoryview

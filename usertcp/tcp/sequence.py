@@ -5,9 +5,11 @@ that `snd.una < seg.ack <= snd.nxt` is written as the RFC writes it. `unwrap` tu
 arrival, `wrap` the second into the first on the way out; nothing between them masks or wraps.
 """
 
-MODULUS = 1 << 32
-HALF = 1 << 31
-MASK = MODULUS - 1
+from typing import Final
+
+MODULUS: Final = 1 << 32
+HALF: Final = 1 << 31
+MASK: Final = MODULUS - 1
 
 
 def wrap(position: int) -> int:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 
 class State(Enum):
@@ -55,10 +56,10 @@ class Event(Enum):
 
 S, E = State, Event
 
-_ENDS: dict[Event, State] = {E.ABORT: S.CLOSED, E.RCV_RST: S.CLOSED, E.TIMEOUT: S.CLOSED}
+_ENDS: Final[dict[Event, State]] = {E.ABORT: S.CLOSED, E.RCV_RST: S.CLOSED, E.TIMEOUT: S.CLOSED}
 """From every state but CLOSED and LISTEN: figure 5 leaves these arrows out for legibility (note 3)."""
 
-TRANSITIONS: dict[State, dict[Event, State]] = {
+TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     S.CLOSED: {E.PASSIVE_OPEN: S.LISTEN, E.ACTIVE_OPEN: S.SYN_SENT},
     S.LISTEN: {
         E.RCV_SYN: S.SYN_RECEIVED,
@@ -89,9 +90,11 @@ incarnation have the pair of sockets, which ends this one. FIN-WAIT-2 has TIMEOU
 TIME-WAIT has no user timeout, 2 MSL bounds it. The eighth step's SYN-RECEIVED with FIN needs no row: the fifth has
 entered ESTABLISHED or discarded the segment. """
 
-SYNCHRONIZED = frozenset({S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2, S.CLOSE_WAIT, S.CLOSING, S.LAST_ACK, S.TIME_WAIT})
+SYNCHRONIZED: Final = frozenset(
+    {S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2, S.CLOSE_WAIT, S.CLOSING, S.LAST_ACK, S.TIME_WAIT}
+)
 """RFC 9293, 3.5.2, third group."""
-RECEIVING = frozenset({S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2})
+RECEIVING: Final = frozenset({S.ESTABLISHED, S.FIN_WAIT_1, S.FIN_WAIT_2})
 """States in which the peer may still send text."""
-GONE = frozenset({S.CLOSED, S.LISTEN})
+GONE: Final = frozenset({S.CLOSED, S.LISTEN})
 """There is no connection. One that a listener made is gone when it returns to LISTEN: the listener never left it."""

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from usertcp.tcp import pacing
 from usertcp.tcp.segment import FIN, PSH, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.tcb import Tcb
 
-PACKET = 65535 - 20 - 60
+PACKET: Final = 65535 - 20 - 60
 """Text in one IPv4 packet of 16-bit length, whatever TCP options it has."""
-MOST = 1 << 20
+MOST: Final = 1 << 20
 """Text in one super-segment, octets."""
-IN_FLIGHT_AT_RATE = 0.001
+IN_FLIGHT_AT_RATE: Final = 0.001
 """Seconds: a super-segment is what is sent in this time (Linux: the same), at the rate that is to be kept, or else at
 two windows per round trip. On a slow path round trips are then measured as often as ever."""
 

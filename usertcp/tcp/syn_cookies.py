@@ -12,6 +12,8 @@ the ACK is lost too, a peer that waits for us to speak first waits in vain.
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp.config import Config
 from usertcp.tcp.ecn import SETUP
 from usertcp.tcp.isn import prf
@@ -22,15 +24,15 @@ from usertcp.tcp.sequence import MASK, wrap
 from usertcp.tcp.tcb import Tcb
 from usertcp.tcp.window import MAX_SCALE
 
-MSS = (64, 536, 1220, 1300, 1400, 1440, 1460, 8940)
+MSS: Final = (64, 536, 1220, 1300, 1400, 1440, 1460, 8940)
 """What a cookie can say of the peer's MSS: the largest of these that it takes. The least that we heed, the defaults of
 IPv4 and IPv6, two for tunnels, IPv6 and IPv4 on Ethernet, and jumbo frames."""
-PERIOD = 64.0
+PERIOD: Final = 64.0
 """Seconds that a cookie is new for. In the next as many it is old, and still good."""
-LIFETIME = 2 * PERIOD
+LIFETIME: Final = 2 * PERIOD
 
 NO_SCALE, SCALE_BITS, SACK_BIT, ECN_BIT = 15, 15, 16, 32
-STAMP_BITS = 63
+STAMP_BITS: Final = 63
 
 
 def reduced(seg: Segment, config: Config, flow: Flow) -> Segment:

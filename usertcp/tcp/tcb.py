@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, fields
 from math import inf
+from typing import Final
 
 from usertcp.errors import TcpError
 from usertcp.tcp import authentication, fast_open
@@ -26,9 +27,11 @@ from usertcp.tcp.segment import Flow, Segment
 from usertcp.tcp.send_buffer import SendBuffer
 from usertcp.tcp.state import SYNCHRONIZED, TRANSITIONS, Event, State
 
-TOLD_OF_ABORT = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT})
+TOLD_OF_ABORT: Final = frozenset(
+    {State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT}
+)
 """States in which ABORT sends a RST (RFC 9293, 3.10.5): those with something that the peer would wait for in vain."""
-NEVER = inf
+NEVER: Final = inf
 
 
 class Discard(Exception):
@@ -125,22 +128,32 @@ class Timers:
 
     @property
     def earliest(self) -> float:
-        return min(
-            self.retransmit,
-            self.persist,
-            self.delayed_ack,
-            self.keepalive,
-            self.pacing,
-            self.user,
-            self.fin_wait_2,
-            self.path_mtu,
-            self.time_wait,
-            self.reordering,
-            self.loss_probe,
-        )
+        # Compared one by one: `min` of so many would make a tuple of new numbers each time when this is compiled.
+        at = self.retransmit
+        if self.persist < at:
+            at = self.persist
+        if self.delayed_ack < at:
+            at = self.delayed_ack
+        if self.keepalive < at:
+            at = self.keepalive
+        if self.pacing < at:
+            at = self.pacing
+        if self.user < at:
+            at = self.user
+        if self.fin_wait_2 < at:
+            at = self.fin_wait_2
+        if self.path_mtu < at:
+            at = self.path_mtu
+        if self.time_wait < at:
+            at = self.time_wait
+        if self.reordering < at:
+            at = self.reordering
+        if self.loss_probe < at:
+            at = self.loss_probe
+        return at
 
 
-TIMERS = tuple(f.name for f in fields(Timers))
+TIMERS: Final = tuple(f.name for f in fields(Timers))
 
 
 @dataclass(slots=True)

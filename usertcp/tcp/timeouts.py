@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.errors import ConnectionTimedOut
 from usertcp.tcp import ecn, keepalive, loss_detection, path_mtu, path_probing, undo, user_timeout
 from usertcp.tcp.events import TimerExpired
@@ -96,7 +98,7 @@ def time_wait_timeout(tcb: Tcb, now: float) -> None:
     tcb.enter(Event.TIMEOUT_2MSL, now)
 
 
-EXPIRED = {
+EXPIRED: Final = {
     "reordering": reordering_timeout,
     "loss_probe": loss_detection.loss_probe_timeout,
     "retransmit": retransmission_timeout,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp import challenge_ack
 from usertcp.tcp.options import sack_room
 from usertcp.tcp.segment import RST, SYN, Segment
 from usertcp.tcp.sequence import HALF, MASK
 from usertcp.tcp.tcb import Discard, Tcb
 
-OCTETS = 12
+OCTETS: Final = 12
 """The option with its padding (RFC 7323, appendix A)."""
-GRANULARITY = 0.001
+GRANULARITY: Final = 0.001
 """Seconds per tick of TSval."""
-VOID_AFTER = 24 * 86400.0
+VOID_AFTER: Final = 24 * 86400.0
 """TS.Recent is not compared after so many seconds without a segment (RFC 7323, 5.5)."""
 
 

@@ -6,11 +6,13 @@ the sockets interface makes of it: middleboxes and kernels disagree about that o
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp.segment import SYN, URG, Segment
 from usertcp.tcp.state import RECEIVING, SYNCHRONIZED
 from usertcp.tcp.tcb import Tcb
 
-FARTHEST = 65535
+FARTHEST: Final = 65535
 """What the 16 bits of the pointer reach. Urgent data may be longer: then this says "at least" until the end is near
 enough, and the pointer advances while the receiver reads (MUST-31; RFC 2675, 5.2 for the number)."""
 

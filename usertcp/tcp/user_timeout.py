@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from usertcp.tcp.segment import Segment
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from usertcp.tcp.config import Config
     from usertcp.tcp.tcb import Tcb
 
-OCTETS = 4
+OCTETS: Final = 4
 """The option's length (3.3)."""
-LONGEST = 32767 * 60
+LONGEST: Final = 32767 * 60
 """What 15 bits of minutes can say, seconds."""
 
 

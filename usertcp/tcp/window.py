@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp.memory import SHARE
 from usertcp.tcp.tcb import Tcb
 
-MAX_SCALE = 14
+MAX_SCALE: Final = 14
 """RFC 7323, 2.3."""
-UNSCALED_MAX = 65535
+UNSCALED_MAX: Final = 65535
 
 
 def scale_for(buffer: int) -> int:

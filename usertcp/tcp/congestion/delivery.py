@@ -6,36 +6,50 @@ the times that sending and acknowledging it took. What is SACKed has arrived; sa
 
 from __future__ import annotations
 
-from typing import NamedTuple
 
-
-class Sent(NamedTuple):
+class Sent:
     """A segment in flight, and what was known when it left."""
 
-    end: int
-    sent_at: float
-    first_sent_at: float
-    """When the last segment had left that was acknowledged by then."""
-    delivered: int
-    delivered_at: float
-    limited: bool
+    __slots__ = ("delivered", "delivered_at", "end", "first_sent_at", "limited", "sent_at")
+
+    def __init__(
+        self, end: int, sent_at: float, first_sent_at: float, delivered: int, delivered_at: float, limited: bool
+    ) -> None:
+        self.end = end
+        self.sent_at = sent_at
+        self.first_sent_at = first_sent_at
+        """When the last segment had left that was acknowledged by then."""
+        self.delivered = delivered
+        self.delivered_at = delivered_at
+        self.limited = limited
 
 
-class Delivery(NamedTuple):
+class Delivery:
     """What one acknowledgment has shown. Octets, seconds."""
 
-    acked: int
-    """By it alone."""
-    delivered: int
-    """On this connection until now ..."""
-    delivered_before: int
-    """... and until the last of what is now acknowledged was sent: a round trip ago."""
-    rate: float | None
-    """Octets per second. None: it all happened at one moment."""
-    limited: bool
-    """The sender had less to send than the path might take: the rate is a lower bound."""
-    rtt: float | None
-    """Of the last octet; None if it is not certain which transmission was acknowledged (Karn)."""
+    __slots__ = ("acked", "delivered", "delivered_before", "limited", "rate", "rtt")
+
+    def __init__(
+        self,
+        acked: int,
+        delivered: int,
+        delivered_before: int,
+        rate: float | None,
+        limited: bool,
+        rtt: float | None,
+    ) -> None:
+        self.acked = acked
+        """By it alone."""
+        self.delivered = delivered
+        """On this connection until now ..."""
+        self.delivered_before = delivered_before
+        """... and until the last of what is now acknowledged was sent: a round trip ago."""
+        self.rate = rate
+        """Octets per second. None: it all happened at one moment."""
+        self.limited = limited
+        """The sender had less to send than the path might take: the rate is a lower bound."""
+        self.rtt = rtt
+        """Of the last octet; None if it is not certain which transmission was acknowledged (Karn)."""
 
 
 class Deliveries:

@@ -6,10 +6,11 @@ Octets and positions only. It knows which octets are lost, not when they go out:
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 from usertcp.tcp.recovery import News, Span
 
-DUPLICATE_ACKS = 3
+DUPLICATE_ACKS: Final = 3
 """RFC 5681, 3.2."""
 
 

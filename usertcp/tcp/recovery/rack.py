@@ -7,17 +7,17 @@ and on paths that reorder. In octets and ranges, whatever the segments were.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from math import inf
+from typing import Final
 
 from usertcp.tcp.recovery import Span
 from usertcp.tcp.recovery.scoreboard import Scoreboard
 
-PERSIST = 16
+PERSIST: Final = 16
 """Recoveries for which a widened reordering window stays (6.2, step 4)."""
-TICK = 0.001
+TICK: Final = 0.001
 """Of the timestamps, seconds."""
-NONE = (0, 0)
+NONE: Final = (0, 0)
 """Before every transmission."""
 
 
@@ -69,16 +69,18 @@ class Transmissions:
         self._of[first:last] = of
         self.end = max(self.end, right)
 
-    def of(self, left: int, right: int) -> Iterator[tuple[int, int, Transmission]]:
+    def of(self, left: int, right: int) -> list[tuple[int, int, Transmission]]:
         """The parts of [left, right), each with its latest transmission."""
         lefts = self._lefts
+        parts: list[tuple[int, int, Transmission]] = []
         first = (bisect_right(lefts, left) or 1) - 1
         last = bisect_left(lefts, right, first)
         for i in range(first, last):
             begin, end = lefts[i], lefts[i + 1] if i + 1 < len(lefts) else self.end
             begin, end = begin if begin > left else left, end if end < right else right
             if begin < end:
-                yield begin, end, self._of[i]
+                parts.append((begin, end, self._of[i]))
+        return parts
 
     def wait_for_all(self) -> None:
         """All octets in flight may be in the network, even those of which that had been given up."""

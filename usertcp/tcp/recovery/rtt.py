@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-ALPHA = 1 / 8
-BETA = 1 / 4
-K = 4
+from typing import Final
 
-SYN_FALLBACK = 3.0
+ALPHA: Final = 1 / 8
+BETA: Final = 1 / 4
+K: Final = 4
+
+SYN_FALLBACK: Final = 3.0
 """Seconds (RFC 6298, 5.7)."""
 
 

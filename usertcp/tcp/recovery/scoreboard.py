@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.tcp.recovery import Span
 from usertcp.tcp.recovery.ranges import Ranges
 
-DUPLICATES = 3
+DUPLICATES: Final = 3
 """DupThresh (RFC 6675, 2)."""
-MAX_RANGES = 16384
+MAX_RANGES: Final = 16384
 """Separate SACKed ranges to keep. An honest peer needs fewer: `reassembly.MAX_RANGES` of ours, say."""
 
 
