@@ -290,6 +290,90 @@ async def test_closing_wakes_receive(pair: Pair, autojump_clock: MockClock) -> N
         await link.receive()
 
 
+# To attend to a link: who waits for something reads for all.
+
+attended = pytest.mark.parametrize(
+    "pair",
+    [pytest.param(WITH_KERNEL[name], id=name, marks=pytest.mark.lab) for name in ("packet", "ethernet", "tun")],
+    indirect=True,
+)
+
+
+async def come(got: list[bytes], count: int) -> None:
+    """Wait in real time: a kernel needs some."""
+    while len(got) < count:  # noqa: ASYNC110
+        await trio.sleep(0.001)
+
+
+@attended
+async def test_who_attends_gets_what_comes_until_he_leaves(pair: Pair, autojump_clock: MockClock) -> None:
+    link, far = pair
+    assert link.attends
+    delivered: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.deliver, lambda packets: delivered.extend(map(bytes, packets)))
+        far.send(packet(1, to=OURS))
+        await come(delivered, 1)
+        attended: list[bytes] = []
+
+        @nursery.start_soon
+        async def attend() -> None:
+            attended.extend(map(bytes, await link.attend()))
+
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        far.send(packet(2, to=OURS))
+        await come(attended, 1)
+        far.send(packet(3, to=OURS))
+        while len(attended) < 2:
+            attended.extend(map(bytes, link.at_hand()))
+            await trio.sleep(0.001)
+        far.send(packet(4, to=OURS))
+        await trio.sleep(0.1)
+        assert (delivered, attended) == ([packet(1, to=OURS)], [packet(2, to=OURS), packet(3, to=OURS)])
+        link.leave()
+        await come(delivered, 2)
+        assert delivered[1] == packet(4, to=OURS)
+        nursery.cancel_scope.cancel()
+
+
+@attended
+async def test_who_attends_can_be_dismissed_and_cancelled(pair: Pair, autojump_clock: MockClock) -> None:
+    link, far = pair
+    async with trio.open_nursery() as nursery:
+        returned: list[Sequence[Buffer]] = []
+
+        @nursery.start_soon
+        async def attend() -> None:
+            returned.append(await link.attend())
+
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        link.dismiss()
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        assert [list(packets) for packets in returned] == [[]]
+        with trio.move_on_after(0.1) as scope:
+            await link.attend()
+        assert scope.cancelled_caught
+        far.send(packet(1, to=OURS))
+        link.leave()
+        assert await receive(link, 1) == [packet(1, to=OURS)]
+
+
+@attended
+async def test_closing_wakes_who_attends(pair: Pair, autojump_clock: MockClock) -> None:
+    link, _ = pair
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def attend() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await link.attend()
+
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        link.close()
+    assert list(link.at_hand()) == []
+    link.leave()
+
+
 async def test_sending_after_close_harms_nobody(pair: Pair, autojump_clock: MockClock) -> None:
     link, far = pair
     link.close()

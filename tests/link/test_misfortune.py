@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import pytest
 import trio
+import trio.testing
 from pyroute2 import IPRoute
 
 from tests.link.exchange import CONFIG, SIZE, TEXT, exchange, serving, until
+from usertcp.errors import ConnectionTimedOut
 from usertcp.link import Link
 from usertcp.link.packet import PacketLink
 from usertcp.runtime.stack import Stack, open_stack
@@ -144,3 +146,61 @@ async def test_of_a_writer_that_is_cancelled_the_peer_gets_the_beginning(place: 
             got = await trio.to_thread.run_sync(lambda: b"".join(iter(lambda: sock.recv(1 << 20), b"")))
         assert 0 < len(got) < len(text)
         assert text.startswith(got)
+
+
+# Whoever waits reads the link for all. What else may happen to him than that something comes:
+
+
+async def test_the_connection_of_who_reads_for_all_times_out(place: Place) -> None:
+    async with open_stack(place.link, replace(CONFIG, user_timeout=0.5, rto_min=0.1), linger=0) as stack:
+        stream, sock = await connected(stack, place)
+        with place.where, IPRoute() as netlink:
+            name = "veth0" if place.where is not None and place.remote == "10.0.0.2" else place.link.name  # type: ignore[attr-defined]
+            netlink.link("set", index=socket.if_nametoindex(name), state="down")
+        await stream.send_all(b"Is anybody there?")
+        with trio.fail_after(20), pytest.raises(trio.BrokenResourceError) as broken:
+            await stream.receive_some()
+        assert isinstance(broken.value.__cause__, ConnectionTimedOut)
+        sock.close()
+
+
+async def test_the_stream_of_who_reads_for_all_is_closed(place: Place) -> None:
+    async with open_stack(place.link, CONFIG) as stack, trio.open_nursery() as nursery:
+        (first, near), (second, far) = [await connected(stack, place) for _ in range(2)]
+
+        async def wait() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await first.receive_some()
+
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await first.aclose()
+        far.sendall(b"And the others?")
+        with trio.fail_after(20):
+            assert await second.receive_some() == b"And the others?"
+        near.close()
+        far.close()
+
+
+async def test_many_wait_and_each_gets_its_own(place: Place) -> None:
+    async with open_stack(place.link, CONFIG) as stack, trio.open_nursery() as nursery:
+        pairs = [await connected(stack, place) for _ in range(20)]
+
+        async def read(number: int, stream: TcpStream) -> None:
+            for turn in range(20):
+                with trio.fail_after(20):
+                    assert await stream.receive_some() == b"%d %d" % (number, turn)
+                await stream.send_all(b"thanks")
+
+        def write() -> None:
+            for turn in range(20):
+                for number, (_, sock) in enumerate(pairs):
+                    sock.sendall(b"%d %d" % (number, turn))
+                for _, sock in pairs:
+                    assert sock.recv(100) == b"thanks"
+
+        for number, (stream, _) in enumerate(pairs):
+            nursery.start_soon(read, number, stream)
+        await trio.to_thread.run_sync(write)
+        for _, sock in pairs:
+            sock.close()

@@ -158,7 +158,7 @@ async def test_tasks_that_never_rest_hold_nothing_up() -> None:
         flushes.append(turn)
         return False
 
-    turns = Turns(flush)
+    turns = Turns(flush, lambda: None)
     trio.lowlevel.add_instrument(turns)
     turns.expect(1)
     await trio.lowlevel.checkpoint()
@@ -202,7 +202,7 @@ async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_i
         woken.set()
         return False
 
-    turns = Turns(flush)
+    turns = Turns(flush, lambda: None)
     trio.lowlevel.add_instrument(turns)
     turns.expect(1)
     with trio.fail_after(1):

@@ -16,8 +16,8 @@ from usertcp.ip.checksum import checksum, pseudo_header
 from usertcp.ip.icmp import build_error
 from usertcp.tcp.options import EcnFeedback, Options, Signature
 from usertcp.tcp.segment import Flow, Segment
-from usertcp.wire import ports
 from usertcp.wire.fast import FastCodec
+from usertcp.wire.look import ports
 from usertcp.wire.scapy import ScapyCodec
 
 SCAPY, FAST = ScapyCodec(), FastCodec()

@@ -24,8 +24,9 @@ from usertcp.ip.fragments import Reassembler, fragment
 from usertcp.ip.icmp import build_error
 from usertcp.tcp.options import EcnFeedback, Options
 from usertcp.tcp.segment import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG, Flow, Segment
-from usertcp.wire import Codec, IcmpError, Ports, ports
+from usertcp.wire import Codec, IcmpError
 from usertcp.wire.fast import FastCodec
+from usertcp.wire.look import Ports, ports
 from usertcp.wire.scapy import ScapyCodec
 
 FLOW4 = Flow("192.0.2.1", 61000, "198.51.100.7", 80)

@@ -80,12 +80,37 @@ class Link(ABC):
         while True:
             take(await self.receive())
 
+    attends: bool = False
+    """`attend` works."""
+
+    async def attend(self) -> Sequence[Buffer]:
+        """Wait for packets in a task that waits for something itself, and would only have to be woken by the one in
+        `deliver`, which gets none from now on until `leave`. Returns those at hand, as `deliver` hands them over; none
+        after `dismiss`.
+
+        Raises:
+          trio.ClosedResourceError: the link was closed.
+        """
+        raise NotImplementedError
+
+    def at_hand(self) -> Sequence[Buffer]:
+        """The same without waiting, after an `attend`: packets at hand, if any."""
+        raise NotImplementedError
+
+    def dismiss(self) -> None:
+        """Have `attend` return."""
+        return
+
+    def leave(self) -> None:
+        """Nobody attends any more: `deliver` gets what comes."""
+        return
+
     def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
         """`send` for a packet in two parts whose checksum is left to the link: as yet it covers the pseudo-header only.
 
         Args:
-          headers: of IP and of TCP, of a packet of 65,535 octets at most. Good until the call returns, as is
-          text: octets.
+          headers: of IP and of TCP, of a packet of 65,535 octets at most.
+          text: octets, good until the call returns.
           segment_size: if *text* is longer, the link cuts it into segments of so many octets, with one header each; 0:
             it is one segment.
 

@@ -24,7 +24,7 @@ tell."""
 class BesideKernel(ReadingLink):
     """Addresses, routes and ports are the kernel's: it says which are ours, and is kept away from the ports we claim.
 
-    What is left for a subclass: `send`, by `_send_raw` or otherwise, `_read`, and to add to `_release`.
+    What is left for a subclass: `send`, by `_send_raw` or otherwise, to call `_watch`, and to add to `_release`.
     """
 
     unfinished_checksums = True

@@ -10,7 +10,6 @@ This machine's own kernel is the one host that cannot be reached so: what leaves
 from __future__ import annotations
 
 import hashlib
-import select
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
@@ -33,6 +32,7 @@ class EthernetLink(ReadingLink):
 
     unfinished_checksums = True
     offloads = True
+    attends = True
 
     def __init__(self, interface: str, *addresses: str, gateways: Sequence[str] = ()) -> None:
         """
@@ -65,10 +65,7 @@ class EthernetLink(ReadingLink):
             self._sockets.close()
             raise
         self.receive_queue = self._sockets.receive_queue
-        self._news = select.epoll()
-        self._news.register(self._sockets, select.EPOLLIN)
-        self._news.register(self._resolver, select.EPOLLIN)
-        self._readable = self._news.fileno()
+        self._watch({self._sockets.fileno(): self._sockets.receive, self._resolver.fileno(): self._resolve})
 
     def __repr__(self) -> str:
         return f"<EthernetLink {self.interface}: {', '.join(map(str, self.addresses))}>"
@@ -107,9 +104,9 @@ class EthernetLink(ReadingLink):
                 return destination
         return self._gateways.get(len(destination))
 
-    def _read(self) -> list[memoryview]:
+    def _resolve(self) -> list[memoryview]:
         self._resolver.read()
-        return self._sockets.receive()
+        return []
 
     def _on_a_wire(self, packet: Buffer) -> Iterator[bytes]:
         return vnet.segments(packet)
@@ -133,7 +130,6 @@ class EthernetLink(ReadingLink):
             self._resolver.forget(via)
 
     def _release(self) -> None:
-        self._news.close()
         self._resolver.close()
         self._sockets.close()
 

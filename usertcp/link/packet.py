@@ -9,19 +9,16 @@ known neighbour yet, goes through raw IP sockets as `RawLink`'s does: the kernel
 from __future__ import annotations
 
 import errno
-import select
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
-from usertcp.errors import SetupError
 from usertcp.link import Buffer, packet_filter, vnet
 from usertcp.link.beside_kernel import BesideKernel
 from usertcp.link.neighbours import Neighbours
-from usertcp.link.packet_sockets import PacketSockets, set_buffers
+from usertcp.link.packet_sockets import ETHERNET_HEADER, OtherPackets, PacketSockets, set_buffers
 from usertcp.link.rst_guard import MARK
 
-ETHERNET_HEADER = 14
 IPV6_HDRINCL = 36
 
 
@@ -34,23 +31,28 @@ class PacketLink(BesideKernel):
     """
 
     offloads = True
+    attends = True
 
     def __init__(self, interface: str | None = None) -> None:
         """*interface*: receive from this one only, and send through no other."""
         super().__init__()
         self._interface = interface
-        try:
+        with ExitStack() as undo:
+            undo.callback(super()._release)
             self._sockets = PacketSockets(interface, packet_filter.BOTH, self._counts)
-        except SetupError:
-            super()._release()
-            raise
+            undo.callback(self._sockets.close)
+            self._others = OtherPackets(interface, packet_filter.BOTH, self._counts)
+            undo.pop_all()
         self.receive_queue = self._sockets.receive_queue
         self._raw = raw_outs()
         self._neighbours = Neighbours(interface)
-        self._news = select.epoll()
-        self._news.register(self._sockets, select.EPOLLIN)
-        self._news.register(self._neighbours, select.EPOLLIN)
-        self._readable = self._news.fileno()
+        self._watch(
+            {
+                self._sockets.fileno(): self._sockets.receive,
+                self._others.fileno(): self._others.receive,
+                self._neighbours.fileno(): self._forget_neighbours,
+            }
+        )
 
     def __repr__(self) -> str:
         return f"<PacketLink {self._interface or 'of every interface'}>"
@@ -70,11 +72,9 @@ class PacketLink(BesideKernel):
         self._sockets.send(hop.interface, [unfinished, hop.header, headers, text])
         return True
 
-    def _read(self) -> list[memoryview]:
-        packets = self._sockets.receive()
-        if not packets:
-            self._neighbours.forget()
-        return packets
+    def _forget_neighbours(self) -> list[memoryview]:
+        self._neighbours.forget()
+        return []
 
     def _on_a_wire(self, packet: Buffer) -> Iterator[bytes]:
         return vnet.segments(packet)
@@ -83,14 +83,15 @@ class PacketLink(BesideKernel):
         self._neighbours.doubt(remote)
 
     def _release(self) -> None:
-        self._news.close()
         self._neighbours.close()
         self._sockets.close()
+        self._others.close()
         super()._release()
 
     def counters(self) -> dict[str, int]:
         if self._readable >= 0:
             self._sockets.count_lost()
+            self._others.count_lost()
         return super().counters()
 
 

@@ -18,6 +18,8 @@ NETWORK_HEADER = 0x1_0000_0000 - 0x10_0000
 ETHERTYPE = 0x1_0000_0000 - 0x1000
 """What the link header says is in the packet."""
 PACKET_TYPE = ETHERTYPE + 4
+HARDWARE_TYPE = ETHERTYPE + 28
+ARPHRD_ETHER = 1
 PACKET_HOST = 0
 WHOLE = 0x40000
 SO_ATTACH_FILTER = 26
@@ -36,6 +38,12 @@ TO_THIS_HOST = [(LOAD_WORD, 0, 0, PACKET_TYPE), (JUMP_IF_EQUAL, 1, 0, PACKET_HOS
 Not with those that leave (on loopback each packet is seen leaving, then arriving), and not with other hosts', which a
 promiscuous interface shows.
 """
+
+
+ON_ETHERNET = [(LOAD_WORD, 0, 0, HARDWARE_TYPE), (JUMP_IF_EQUAL, 1, 0, ARPHRD_ETHER), *NOTHING]
+"""Go on with what comes by an Ethernet."""
+ELSEWHERE = [(LOAD_WORD, 0, 0, HARDWARE_TYPE), (JUMP_IF_EQUAL, 0, 1, ARPHRD_ETHER), *NOTHING]
+"""Go on with all else."""
 
 
 def one_of(at: int, values: Iterable[int], load: int = LOAD_OCTET) -> list[Instruction]:

@@ -21,10 +21,14 @@ MSG_TRUNC = int(socket.MSG_TRUNC)
 """A plain number: a test with a member of an enumeration would take a microsecond more for each packet."""
 SEND_BUFFER, RECEIVE_BUFFER = 4 << 20, 16 << 20
 """Octets that the kernel may queue for us. Its default of 208 kB holds three super-segments."""
+SELDOM = 8
 BATCH = 16
 """Packets per wake-up: a megabyte of super-segments, which is still in the cache when it is copied once more."""
 LARGEST_PACKET = 65535
 LARGEST_LINK_HEADER = 256
+ETHERNET_HEADER = 14
+BEGIN = vnet.SIZE + ETHERNET_HEADER
+"""Of the packet, in what is received by Ethernet."""
 
 WHY_DROPPED = {
     errno.EAGAIN: "send_queue_full",
@@ -39,7 +43,8 @@ WHY_DROPPED = {
 
 
 class PacketSockets:
-    """One socket for what comes, of one interface or of all, and one for each interface by which something leaves.
+    """One socket for what comes by Ethernet, of one interface or of all, and one for each interface by which something
+    leaves.
 
     Raises:
       SetupError: packet sockets are not for us; the message says what to do.
@@ -52,24 +57,12 @@ class PacketSockets:
           program: what to receive, see `usertcp.link.packet_filter`.
           counts: where to count what is sent, received and dropped.
         """
-        try:
-            self._in = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
-        except PermissionError:
-            raise SetupError(no_raw_sockets()) from None
-        try:
-            for option in PACKET_VNET_HDR, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING:
-                self._in.setsockopt(SOL_PACKET, option, 1)
-            set_buffers(self._in)
-            if interface is not None:
-                self._in.bind((interface, ETH_P_ALL))
-            packet_filter.attach(self._in, program)
-        except OSError as error:
-            self._in.close()
-            what = "packet sockets" if interface is None else f"interface {interface}"
-            raise SetupError(f"{what}: {os.strerror(error.errno or 0)}") from error
+        self._in = open_in(interface, [*packet_filter.ON_ETHERNET, *program])
         self._outs: dict[str, socket.socket] = {}
         self._counts = counts
-        self._frames = [memoryview(bytearray(vnet.SIZE + LARGEST_LINK_HEADER + LARGEST_PACKET)) for _ in range(BATCH)]
+        self._alone = 0
+        """How many times in a row there was one packet only."""
+        self._frames = [memoryview(bytearray(BEGIN + LARGEST_PACKET)) for _ in range(BATCH)]
 
     def fileno(self) -> int:
         """Readable when packets are at hand."""
@@ -77,21 +70,23 @@ class PacketSockets:
 
     def receive(self) -> list[memoryview]:
         """The packets at hand, in buffers that begin with the virtio-net header. The next call uses them again."""
-        packets = []
-        receive, space, unpack = self._in.recvmsg_into, socket.CMSG_SPACE(AUXDATA.size), AUXDATA.unpack
-        for frame in self._frames:
+        packets: list[memoryview] = []
+        # Whoever asks and answers gets one at a time, and would look for a second one in vain. Should there be one, it
+        # keeps the socket readable, and now and then it is looked for.
+        most = BATCH if self._alone % SELDOM == 0 else 1
+        for frame in self._frames[:most]:
             try:
-                length, ancillary, flags, _ = receive([frame], space)
+                length = self._in.recv_into(frame, 0, MSG_TRUNC)
             except BlockingIOError:
                 break
             except OSError as error:  # an interface went down; others may be up
                 self._counts[why_dropped(error)] += 1
                 continue
-            if flags & MSG_TRUNC:
+            if length > len(frame):
                 self._counts["truncated"] += 1
                 continue
-            # Link headers differ (14 octets, none on a tunnel): the kernel says where the IP header begins.
-            packets.append(frame[vnet.SIZE + unpack(ancillary[0][2])[4] : length])
+            packets.append(frame[BEGIN:length])
+        self._alone = self._alone + 1 if len(packets) == 1 else 0
         self._counts["received"] += len(packets)
         return packets
 
@@ -124,6 +119,72 @@ class PacketSockets:
     def close(self) -> None:
         for sock in (self._in, *self._outs.values()):
             sock.close()
+
+
+class OtherPackets:
+    """What comes by anything but Ethernet: loopback, tunnels. Link headers differ there, or there is none: the kernel
+    says of each packet where its IP header begins, which takes longer.
+
+    Raises:
+      SetupError: packet sockets are not for us; the message says what to do.
+    """
+
+    def __init__(self, interface: str | None, program: list[packet_filter.Instruction], counts: Counter[str]) -> None:
+        """As for `PacketSockets`."""
+        self._in = open_in(interface, [*packet_filter.ELSEWHERE, *program])
+        self._in.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        self._counts = counts
+        self._frame = memoryview(bytearray(vnet.SIZE + LARGEST_LINK_HEADER + LARGEST_PACKET))
+
+    def fileno(self) -> int:
+        """Readable when packets are at hand."""
+        return self._in.fileno()
+
+    def receive(self) -> list[memoryview]:
+        """The packets at hand, each in a buffer of its own that begins with the virtio-net header."""
+        packets: list[memoryview] = []
+        while len(packets) < BATCH:
+            try:
+                length, ancillary, flags, _ = self._in.recvmsg_into([self._frame], socket.CMSG_SPACE(AUXDATA.size))
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._counts[why_dropped(error)] += 1
+                continue
+            if flags & MSG_TRUNC:
+                self._counts["truncated"] += 1
+                continue
+            frame = memoryview(bytes(self._frame[:length]))
+            packets.append(frame[vnet.SIZE + AUXDATA.unpack(ancillary[0][2])[4] :])
+        self._counts["received"] += len(packets)
+        return packets
+
+    def count_lost(self) -> None:
+        """Count what found the queue full since the last time."""
+        self._counts["receive_queue_full"] += lost(self._in)
+
+    def close(self) -> None:
+        self._in.close()
+
+
+def open_in(interface: str | None, program: list[packet_filter.Instruction]) -> socket.socket:
+    """A packet socket to receive by, of one interface or of all. Raises SetupError."""
+    try:
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
+    except PermissionError:
+        raise SetupError(no_raw_sockets()) from None
+    try:
+        for option in PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING:
+            sock.setsockopt(SOL_PACKET, option, 1)
+        set_buffers(sock)
+        if interface is not None:
+            sock.bind((interface, ETH_P_ALL))
+        packet_filter.attach(sock, program)
+    except OSError as error:
+        sock.close()
+        what = "packet sockets" if interface is None else f"interface {interface}"
+        raise SetupError(f"{what}: {os.strerror(error.errno or 0)}") from error
+    return sock
 
 
 def lost(sock: socket.socket) -> int:

@@ -12,10 +12,10 @@ super-segments of up to 64 kB, and TCP checksums left for an interface to finish
 from __future__ import annotations
 
 import errno
-import select
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 from scapy.layers.inet6 import L3RawSocket6
 from scapy.supersocket import L3RawSocket, SuperSocket
@@ -57,16 +57,13 @@ class RawLink(BesideKernel):
         self._raw = {sock.outs.family: sock.outs for sock in self._sockets}
         self._ins = [sock.ins for sock in self._sockets]
         self.receive_queue = min(map(receive_queue, self._ins))
-        self._news = select.epoll()
-        for sock in self._ins:
-            self._news.register(sock, select.EPOLLIN)
-        self._readable = self._news.fileno()
+        self._watch({sock.fileno(): partial(self._receive, sock) for sock in self._ins})
 
     def send(self, packet: bytes) -> None:
         self._send_raw(packet)
 
-    def _read(self) -> list[bytes]:
-        packets = [packet for sock in self._ins for packet in self._read_from(sock)]
+    def _receive(self, sock: socket.socket) -> list[bytes]:
+        packets = list(self._read_from(sock))
         self._counts["received"] += len(packets)
         return packets
 
@@ -84,7 +81,6 @@ class RawLink(BesideKernel):
             yield bytes(self._buffer[AUXDATA.unpack(auxdata)[4] : length])
 
     def _release(self) -> None:
-        self._news.close()
         for sock in self._sockets:
             sock.close()
         super()._release()

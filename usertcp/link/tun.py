@@ -40,6 +40,7 @@ class TunLink(ReadingLink):
 
     unfinished_checksums = True
     offloads = True
+    attends = True
 
     def __init__(self, *addresses: str, name: str = "usertcp%d", kernel: Sequence[str] = ()) -> None:
         """
@@ -53,12 +54,13 @@ class TunLink(ReadingLink):
         """
         self.addresses = [canonical(address) for address in addresses]
         super().__init__()
-        self._readable = open_device()
-        self.name = attach(self._readable, name)
+        self._device = open_device()
+        self.name = attach(self._device, name)
         self._frames = [memoryview(bytearray(LARGEST_FRAME)) for _ in range(BATCH)]
         if kernel:
             set_up(self.name, kernel)
         self.mtu = interfaces.mtu(self.name)
+        self._watch({self._device: self._receive})
 
     def send(self, packet: bytes) -> None:
         if len(packet) > self.mtu:  # The driver would take it.
@@ -72,16 +74,16 @@ class TunLink(ReadingLink):
 
     def _write(self, parts: list[Buffer]) -> None:
         try:
-            os.writev(self._readable, parts)
+            os.writev(self._device, parts)
             self._counts["sent"] += 1
         except OSError as error:  # EIO: it is switched off
             self._counts[errno.errorcode.get(error.errno or 0, "error").lower()] += 1
 
-    def _read(self) -> list[memoryview]:
+    def _receive(self) -> list[memoryview]:
         packets = []
         for frame in self._frames:
             try:
-                length = os.readv(self._readable, [frame])
+                length = os.readv(self._device, [frame])
             except BlockingIOError:
                 break
             packets.append(frame[vnet.SIZE : length])
@@ -98,7 +100,7 @@ class TunLink(ReadingLink):
         raise HostUnreachable(f"no address of the family of {remote} at this end of {self.name}")
 
     def _release(self) -> None:
-        os.close(self._readable)
+        os.close(self._device)
 
     def __repr__(self) -> str:
         return f"<TunLink {self.name}>"

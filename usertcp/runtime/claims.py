@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Final
 
 from usertcp.errors import PortInUse
 from usertcp.link import Link
 
-TRIES = 64
+TRIES: Final = 64
 """Ports to try when any will do and the host has some of them."""
-LARGEST_BLOCK = 32
+LARGEST_BLOCK: Final = 32
 """Ports to claim at once, at most."""
-IDLE_BLOCKS = 4
+IDLE_BLOCKS: Final = 4
 """Blocks to keep of which no port is in use at the moment: the next one is probably in one of them."""
-RUNS = 16
+RUNS: Final = 16
 """Sequences of ports to remember, each toward another host."""
 
 

@@ -5,9 +5,10 @@ The core then keeps its books once for all of it, and the text is copied once, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
+from typing import Final
 
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, CE, ECN_BITS, FIN, PSH, Flow, Segment
@@ -16,14 +17,15 @@ from usertcp.wire import IcmpError
 
 Content = tuple[Flow, Segment] | IcmpError
 """Of a packet."""
-MOST = 16
+MOST: Final = 16
 """Segments that become one: a megabyte, if they have been put together before on their way."""
 
 
-def coalesced(contents: Iterable[Content]) -> Iterator[Content]:
+def coalesced(contents: Sequence[Content]) -> list[Content]:
     """The same in the same order, but for what could as well have come in one segment: text and what continues it, an
     acknowledgment and a later one; no more than `MOST` segments in one. Text that is a view, of a buffer that will be
     used again, is copied."""
+    out: list[Content] = []
     flow: Flow | None = None
     run: list[Segment] = []
     for content in contents:
@@ -36,14 +38,15 @@ def coalesced(contents: Iterable[Content]) -> Iterator[Content]:
                 run[-1] = seg
                 continue
         if run and flow is not None:
-            yield flow, joined(run)
+            out.append((flow, joined(run)))
             run = []
         if isinstance(content, IcmpError):
-            yield content
+            out.append(content)
         else:
             flow, run = content[0], [content[1]]
     if run and flow is not None:
-        yield flow, joined(run)
+        out.append((flow, joined(run)))
+    return out
 
 
 def continues(seg: Segment, following: Segment) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import trio
 
@@ -13,11 +14,11 @@ from usertcp.runtime.stream import TcpStream
 from usertcp.runtime.waiting import Changes
 from usertcp.tcp.state import State
 
-STAGGER = 0.25
+STAGGER: Final = 0.25
 """Seconds until the next address is tried beside those that have not answered."""
 
-PENDING = (State.SYN_SENT, State.SYN_RECEIVED)
-NOT_OPEN = (*PENDING, State.CLOSED)
+PENDING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
+NOT_OPEN: Final = (*PENDING, State.CLOSED)
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -51,7 +52,11 @@ def alternated(addresses: list[str]) -> list[str]:
 
 
 async def connect(
-    addresses: list[str], attempt: Callable[[str, Changes], TcpStream], name: str, stagger: float
+    addresses: list[str],
+    attempt: Callable[[str, Changes], TcpStream],
+    until: Callable[[Changes, Callable[[], bool]], Awaitable[None]],
+    name: str,
+    stagger: float,
 ) -> TcpStream:
     """The first connection to be established, of those that *attempt* begins. All others are aborted.
 
@@ -87,11 +92,11 @@ async def connect(
                 continue
             if address != addresses[-1]:
                 with trio.move_on_after(stagger):
-                    await changes.until(may_go_on)
+                    await until(changes, may_go_on)
                 if winner() is not None:
                     break
         else:
-            await changes.until(decided)
+            await until(changes, decided)
         established = winner()
     finally:
         for stream in attempts.values():

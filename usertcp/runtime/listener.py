@@ -61,7 +61,7 @@ class TcpListener(trio.abc.Listener[TcpStream]):
           trio.ClosedResourceError: the listener or its stack was closed.
         """
         while True:
-            await self._changes.until(lambda: bool(self._closed) or self._take())
+            await self._stack.until(self._changes, lambda: bool(self._closed) or self._take())
             if self._closed:
                 raise trio.ClosedResourceError(self._closed)
             if self._next is not None:

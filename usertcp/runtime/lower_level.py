@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NoReturn
 
 import trio
 
@@ -22,13 +22,14 @@ from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.events import PacketDiscarded, PacketIn, PacketOut, PathEvent, Tracer
 from usertcp.tcp.path_mtu import HEADERS, HEADERS_V6
 from usertcp.tcp.segment import Flow, Segment
-from usertcp.wire import Codec, IcmpError, ports
+from usertcp.wire import Codec, IcmpError
 from usertcp.wire.fast import FastCodec
+from usertcp.wire.look import newest, ports
 
-LARGEST_PACKET = 65535
+LARGEST_PACKET: Final = 65535
 """What the total length of an IPv4 packet can say, whatever the MTU."""
 
-SOON = 0.005
+SOON: Final = 0.005
 """Seconds before an alarm in which it is worth while to find out whether it is still needed: most timers are put off or
 stopped before they expire, and a wake-up for nothing costs as much as one for a segment."""
 
@@ -111,6 +112,36 @@ class LowerLevel:
             if self._tracer is not None:
                 self._tracer(PacketOut(now, bytes(headers) + text))
 
+    async def until(self, changes: Changes, condition: Callable[[], bool]) -> None:
+        """`Changes.until`, in which one task at a time does what it would have to wait for: it takes packets from the
+        link, for all, until it has got what it wants. Another one need not be woken, and wake it."""
+        turns = self._turns
+        if turns is None or turns.led or not self.link.attends or condition():
+            await changes.until(condition)
+            return
+        if turns.may_look():
+            self._take_or_fail(self.link.at_hand())
+            if condition():
+                await trio.lowlevel.checkpoint()
+                return
+
+        def look() -> None:
+            if condition():
+                self.link.dismiss()
+
+        turns.led = True
+        try:
+            while not condition():
+                changes.leader = look
+                try:
+                    packets = await self.link.attend()
+                finally:
+                    changes.leader = None
+                self._take_or_fail(packets)
+        finally:
+            turns.led = False
+            turns.lend()
+
     async def run(self) -> NoReturn:
         """Take packets from the link and run timers, for ever: the one task of a stack.
 
@@ -119,7 +150,7 @@ class LowerLevel:
           trio.ClosedResourceError: the link was closed.
         """
         if self.link.offloads:
-            self._turns = Turns(self._flush)
+            self._turns = Turns(self._flush, self.link.leave)
             trio.lowlevel.add_instrument(self._turns)
         try:
             await self._run()
@@ -141,10 +172,23 @@ class LowerLevel:
             self.endpoint.timeouts(now)
             self._transmit(self.endpoint.output(now), now)
 
+    def _take_or_fail(self, packets: Sequence[Buffer]) -> None:
+        try:
+            if packets:
+                self._take(packets)
+        except Exception as error:  # It is not for this task to raise it.
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """End the stack."""
+        self.failure = error
+        self._wait.cancel()
+
     def _take(self, packets: Sequence[Buffer]) -> None:
         now = trio.current_time()
         if self._turns is not None and self._tracer is None:
-            for content in coalesced(filter(None, (self._content(packet, now) for packet in packets))):
+            contents = [content for packet in newest(packets) if (content := self._content(packet, now)) is not None]
+            for content in coalesced(contents):
                 self._hand_over(content, now)
         else:  # A trace shows what became of a packet before it shows the next.
             for packet in packets:
@@ -164,8 +208,7 @@ class LowerLevel:
         try:
             self._transmit(self.endpoint.output(now, until=turn), now)
         except Exception as error:  # An instrument that fails is switched off, and nobody would know.
-            self.failure = error
-            self._wait.cancel()
+            self._fail(error)
         return True
 
     def counters(self) -> dict[str, int]:
@@ -200,7 +243,8 @@ class LowerLevel:
         if isinstance(content, IcmpError):
             self.endpoint.icmp_arrives(content, now)
         else:
-            self.endpoint.segment_arrives(*content, now)
+            flow, seg = content
+            self.endpoint.segment_arrives(flow, seg, now)
 
     def _is_ours(self, content: Content | None) -> bool:
         if content is None:

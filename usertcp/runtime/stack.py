@@ -43,6 +43,7 @@ class Stack:
         """The core: all connections and listeners. After an event of your own, `transmit`."""
         self.link = lower.link
         self.transmit = lower.transmit
+        self.until = lower.until
         self.counters = lower.counters
         """To be called: packets that were malformed, had a wrong checksum or were not for us; fragments; what the link
         sent and dropped; what no connection wanted. Name to count."""
@@ -98,7 +99,7 @@ class Stack:
             queued[stream] = octets
             return stream
 
-        stream = await connect(addresses, attempt, f"{host} port {port}", happy_eyeballs_delay)
+        stream = await connect(addresses, attempt, self.until, f"{host} port {port}", happy_eyeballs_delay)
         if fast_open is not None and queued[stream] < len(fast_open):
             try:
                 await stream.send_all(fast_open[queued[stream] :])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from operator import index
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -20,7 +20,7 @@ from usertcp.tcp.status import Status
 if TYPE_CHECKING:
     from usertcp.runtime.stack import Stack
 
-CHUNK = 1 << 20
+CHUNK: Final = 1 << 20
 """Octets that `receive_some` returns at most, if the caller does not say: as they have come, without copying them."""
 
 
@@ -96,7 +96,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         if max_bytes < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._receiving:
-            await self.changes.until(self._may_receive)
+            await self._stack.until(self.changes, self._may_receive)
             self._check_open()
             owed = self._conn.acknowledgment_owed  # what has arrived is answered in a moment anyway
             try:
@@ -248,7 +248,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.cancel_shielded_checkpoint()  # The peer is at work meanwhile.
             while sent < len(rest):
                 rest = rest[sent:]
-                await self.changes.until(partial(self._may_send, len(rest)))
+                await self._stack.until(self.changes, partial(self._may_send, len(rest)))
                 sent = self._send(rest, urgent=urgent)
 
     def _send(self, data: memoryview, *, urgent: bool = False) -> int:

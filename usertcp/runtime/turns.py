@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
-PASSES = 4
+PASSES: Final = 4
 """Of Trio's loop that may go by before something is sent in any case. Who answers a new connection takes three: one to
 accept it and one to begin its handler, and `receive_some` has a checkpoint. One is for a task in between."""
 
@@ -20,9 +21,19 @@ class Turns(trio.abc.Instrument):
     """Calls *flush* for each turn that was announced by `expect`: when no task can run, or after some passes of Trio's
     loop."""
 
-    def __init__(self, flush: Callable[[int], bool]) -> None:
-        """*flush* sends what is due since a turn or longer, and says whether there was anything to be done."""
+    def __init__(self, flush: Callable[[int], bool], leave: Callable[[], None]) -> None:
+        """
+        Args:
+          flush: sends what is due since a turn or longer, and says whether there was anything to be done.
+          leave: called when no task of the application attends to the link any more, or is about to.
+        """
         self._flush = flush
+        self._leave = leave
+        self.led = False
+        """A task of the application waits for packets."""
+        self._lent = 0
+        """The last pass in which nobody else is to look for packets, since one has done so who will again; 0: none."""
+        self._looked = 0
         self._passes = 0
         self._turns: deque[tuple[int, int]] = deque()
         """(the pass that ends it, its number), the oldest first."""
@@ -37,9 +48,24 @@ class Turns(trio.abc.Instrument):
         """Tasks have been woken; whatever is to be sent can wait for them. Numbers grow."""
         self._turns.append((self._passes + PASSES, turn))
 
+    def lend(self) -> None:
+        """Who has attended to the link, and now does something else, will probably wait for the next packet soon."""
+        self._lent = self._passes + PASSES
+
+    def may_look(self) -> bool:
+        """Should somebody who begins to wait look for packets, since nobody else does? Once in each pass."""
+        if not self._lent or self._looked == self._passes:
+            return False
+        self._looked = self._passes
+        self.lend()
+        return True
+
     def before_io_wait(self, timeout: float) -> None:
         """Trio is about to sleep, or, if *timeout* is 0, to look for news and go on."""
         self._passes += 1
+        if self._lent and not self.led and (timeout > 0 or self._lent <= self._passes):
+            self._lent = 0
+            self._leave()
         if not self._turns:
             return
         if timeout > 0:

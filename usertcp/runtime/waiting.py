@@ -10,9 +10,11 @@ import trio
 class Changes:
     """Something changes now and then, and tasks wait until it is as they want it."""
 
-    __slots__ = ("_waits",)
+    __slots__ = ("_waits", "leader")
 
     def __init__(self) -> None:
+        self.leader: Callable[[], None] | None = None
+        """Called after each change, for a task that waits elsewhere."""
         self._waits: list[tuple[Callable[[], bool], trio.lowlevel.Task]] = []
 
     def changed(self) -> None:
@@ -22,6 +24,8 @@ class Changes:
             if condition():
                 self._waits.remove(wait)
                 trio.lowlevel.reschedule(task)
+        if self.leader is not None:
+            self.leader()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until *condition* holds; it is asked at once and after each change. Always a checkpoint."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from typing import Final
 
 from usertcp.ip.checksum import MODULUS, Buffer, checksum, pseudo_header
 from usertcp.ip.header import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET, TCP, parse
@@ -18,18 +18,18 @@ from usertcp.wire import IcmpError
 from usertcp.wire.options import read, signed, write
 from usertcp.wire.verify import TCP_HEADER, is_unfinished, verify_tcp
 
-_TCP = struct.Struct("!HHIIHHHH")
-_IPV4 = struct.Struct("!BBHHHBBH4s4s")
-_FIELDS = struct.Struct("!HHIIHH2xH")
-_PLAIN = struct.Struct("!BBH2xHxB2x4s4s" + _FIELDS.format[1:])
+_TCP: Final = struct.Struct("!HHIIHHHH")
+_IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
+_FIELDS: Final = struct.Struct("!HHIIHH2xH")
+_PLAIN: Final = struct.Struct("!BBH2xHxB2x4s4s" + _FIELDS.format[1:])
 """What is to be known of the headers of TCP, and of IPv4 and TCP: all but identification, time to live, checksums."""
-_IPV6 = struct.Struct("!IHBB16s16s")
-_SEQ = struct.Struct("!I")
-SEQ_AT = {4: 24, 6: 44}
+_IPV6: Final = struct.Struct("!IHBB16s16s")
+_SEQ: Final = struct.Struct("!I")
+SEQ_AT: Final = {4: 24, 6: 44}
 """Of SEQ in a packet, by the version of IP."""
-PAIRS = 1 << 14
-"""Pairs of addresses whose text is remembered: to make it would cost as much as all else."""
-HEADERS = 1 << 12
+FLOWS: Final = 1 << 14
+"""Flows that are remembered: to make the text of addresses would cost as much as all else."""
+HEADERS: Final = 1 << 12
 """IP headers that are remembered: those of a connection differ in the length only."""
 
 
@@ -46,11 +46,11 @@ def _ip_header(local: str, remote: str, length: int, ttl: int, traffic_class: in
     return _IPV4.pack(*fields, own, source, destination), pseudo
 
 
-@lru_cache(PAIRS)
-def texts(source: bytes, destination: bytes) -> tuple[str, str]:
-    """Addresses in canonical form."""
+@lru_cache(FLOWS)
+def flow_of(source: bytes, destination: bytes, source_port: int, destination_port: int) -> Flow:
+    """As whoever receives it sees it."""
     family = AF_INET if len(source) == 4 else AF_INET6
-    return inet_ntop(family, source), inet_ntop(family, destination)
+    return Flow(inet_ntop(family, destination), destination_port, inet_ntop(family, source), source_port)
 
 
 class FastCodec:
@@ -92,19 +92,24 @@ class FastCodec:
         tcp = _TCP.pack(local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, pseudo, seg.up)
         return ip + tcp + options
 
-    def unfinished(self, flow: Flow, seg: Segment) -> Iterator[tuple[int, Buffer, Buffer]]:
-        """The packets of a super-segment, of no more text than fits into one: the offset of that text, the headers as
-        from `headers`, good until the next packet is asked for, and the text."""
-        size = max(PACKET // seg.mss, 1) * seg.mss if seg.mss else len(seg.data)
-        last = max(len(seg.data) - 1, 0) // size * size if size else 0
-        if last:
-            headers = bytearray(self.headers(flow, replace(seg, flags=seg.flags & ~(FIN | PSH), data=seg.data[:size])))
-            at = SEQ_AT[headers[0] >> 4]
-            for left in range(0, last, size):
-                _SEQ.pack_into(headers, at, wrap(seg.seq + left))
-                yield left, headers, seg.data[left : left + size]
-            seg = replace(seg, seq=wrap(seg.seq + last), data=seg.data[last:])
-        yield last, self.headers(flow, seg), seg.data
+    def unfinished(self, flow: Flow, seg: Segment) -> list[tuple[int, bytes, Buffer]]:
+        """The packets of a segment, or of a super-segment, of no more text than fits into one: the offset of that text,
+        the headers as from `headers`, and the text."""
+        if len(seg.data) <= seg.mss or not seg.mss:
+            return [(0, self.headers(flow, seg), seg.data)]
+        packets: list[tuple[int, bytes, Buffer]] = []
+        size, data = max(PACKET // seg.mss, 1) * seg.mss, seg.data
+        part = replace(seg, flags=seg.flags & ~(FIN | PSH), data=data[:size])
+        headers = self.headers(flow, part)
+        before_seq = SEQ_AT[headers[0] >> 4]
+        first, rest = headers[:before_seq], headers[before_seq + _SEQ.size :]
+        left = 0
+        while left + size < len(data):
+            packets.append((left, first + _SEQ.pack(wrap(seg.seq + left)) + rest, data[left : left + size]))
+            left += size
+        part.seq, part.flags, part.data = wrap(seg.seq + left), seg.flags, data[left:]
+        packets.append((left, self.headers(flow, part), part.data))
+        return packets
 
     def decode(self, packet: Buffer, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
         """See `Codec.decode`. The text of a packet that is a view is one too."""
@@ -115,7 +120,10 @@ def _decode_plain(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segm
     """What nearly every packet is, IPv4 without options, and TCP, whole and intact. None: it is not."""
     if len(packet) < 40:
         return None
-    version_ihl, traffic_class, end, fragment, protocol, source, destination, *tcp = _PLAIN.unpack_from(packet)
+    (
+        version_ihl, traffic_class, end, fragment, protocol, source, destination,
+        source_port, destination_port, seq, ack, offset_flags, wnd, up,
+    ) = _PLAIN.unpack_from(packet)  # fmt: skip
     data = 20 + (packet[32] >> 4) * 4
     if version_ihl != 0x45 or protocol != TCP or fragment & (MORE_FRAGMENTS | OFFSET):
         return None
@@ -125,7 +133,8 @@ def _decode_plain(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segm
         pass
     elif checksum(packet[12:end], TCP + end - 20):  # The addresses stand right before the segment.
         return None
-    return _segment(packet, source, destination, 20, data, end, traffic_class, tcp)
+    flow = flow_of(source, destination, source_port, destination_port)
+    return flow, _segment(packet, 20, data, end, traffic_class, seq, ack, offset_flags, wnd, up)
 
 
 def _decode_any(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segment] | IcmpError | None:
@@ -137,28 +146,26 @@ def _decode_any(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segmen
         flow = Flow(error.source, error.source_port, error.destination, error.destination_port)
         return IcmpError(error.reporter, flow, error.seq, error.version, error.type, error.code, error.mtu)
     data = verify_tcp(packet, header, unfinished_checksum)
-    tcp = _FIELDS.unpack_from(packet, header.start)
-    return _segment(
-        packet, header.source, header.destination, header.start, data, header.end, header.traffic_class, tcp
-    )
+    source_port, destination_port, *fields = _FIELDS.unpack_from(packet, header.start)
+    flow = flow_of(header.source, header.destination, source_port, destination_port)
+    return flow, _segment(packet, header.start, data, header.end, header.traffic_class, *fields)
 
 
 def _segment(
     packet: Buffer,
-    source: bytes,
-    destination: bytes,
     start: int,
     data: int,
     end: int,
     traffic_class: int,
-    tcp: Sequence[int],
-) -> tuple[Flow, Segment]:
-    """What stands at *start*, its text from *data* to *end*. *tcp*: the fields of its header."""
-    source_port, destination_port, seq, ack, flags, wnd, up = tcp
+    seq: int,
+    ack: int,
+    offset_flags: int,
+    wnd: int,
+    up: int,
+) -> Segment:
+    """What stands at *start*, its text from *data* to *end*."""
     options = read(bytes(packet[start + TCP_HEADER : data]))
     if options.signature is not None:
         options.signature.header = bytes(packet[start:data])
-    remote, local = texts(source, destination)
     text = packet[data:end] if isinstance(packet, memoryview) else bytes(packet[data:end])
-    flow = Flow(local, destination_port, remote, source_port)
-    return flow, Segment(seq, ack, flags & FLAGS, wnd, options, text, up, traffic_class)
+    return Segment(seq, ack, offset_flags & FLAGS, wnd, options, text, up, traffic_class)

@@ -6,21 +6,31 @@ import struct
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
+from typing import Final
 
 from usertcp.errors import MalformedPacket
 from usertcp.tcp.options import LONGEST, NO_OPTIONS, EcnFeedback, Options, Signature
 
-END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
-MD5_SIGNATURE, USER_TIMEOUT, AUTHENTICATION, FAST_OPEN = 19, 28, 29, 34
-ACCURATE_ECN = 172, 174
+END: Final = 0
+NOP: Final = 1
+MSS: Final = 2
+WINDOW_SCALE: Final = 3
+SACK_PERMITTED: Final = 4
+SACK: Final = 5
+TIMESTAMPS: Final = 8
+MD5_SIGNATURE: Final = 19
+USER_TIMEOUT: Final = 28
+AUTHENTICATION: Final = 29
+FAST_OPEN: Final = 34
+ACCURATE_ECN: Final = 172, 174
 """Option kinds. AccECN has two, for two orders of its fields."""
 
-_FORMATS = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II", USER_TIMEOUT: "!H"}
-_LENGTHS = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
-_TWO_NUMBERS = struct.Struct("!II")
-_ALIGNED_TIMESTAMPS = b"\x01\x01\x08\x0a"
-_ALIGNED_SACK = b"\x01\x01\x05"
-_SACK_BEHIND_TIMESTAMPS = {n: struct.Struct(f"!4sII4B{2 * n}I") for n in range(1, 4)}
+_FORMATS: Final = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II", USER_TIMEOUT: "!H"}
+_LENGTHS: Final = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
+_TWO_NUMBERS: Final = struct.Struct("!II")
+_ALIGNED_TIMESTAMPS: Final = b"\x01\x01\x08\x0a"
+_ALIGNED_SACK: Final = b"\x01\x01\x05"
+_SACK_BEHIND_TIMESTAMPS: Final = {n: struct.Struct(f"!4sII4B{2 * n}I") for n in range(1, 4)}
 """By the number of blocks."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from usertcp.errors import MalformedPacket
 from usertcp.ip.checksum import MODULUS, Buffer, checksum, pseudo_header
 from usertcp.ip.header import TCP, Header
 
-TCP_HEADER = 20
+TCP_HEADER: Final = 20
 """Octets of a TCP header without options."""
 
 
