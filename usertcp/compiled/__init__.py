@@ -29,7 +29,10 @@ PATTERNS = (
     "ip/*.py",
     "wire/*.py",
     "runtime/*.py",
-    *(f"link/{name}.py" for name in ("neighbours", "packet_sockets", "path", "vnet")),
+    *(
+        f"link/{name}.py"
+        for name in ("ethernet", "neighbours", "packet", "packet_sockets", "path", "tun", "virtual_time", "vnet")
+    ),
 )
 INTERPRETED = (
     "__init__.py",  # Packages; in them is what others inherit from, as `Link`, and nobody can from compiled classes.

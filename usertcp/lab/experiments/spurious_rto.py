@@ -1,14 +1,14 @@
 """Everything is late for once, and nothing is lost: the timeout was wrong, and is taken back.
 
-What it showed: for half a second nothing of ours arrived, and our retransmission timer expired. All that was in flight
-came after all. A sender that takes its timeout at its word sends everything again, and begins with a window of one
-segment. We sent the first segment again, and then found out. With timestamps the acknowledgment said by its echo that
-it answered the original (Eifel). Without them we sent two new segments in place of old ones, and the acknowledgments
-that followed were of what we had not sent again (F-RTO). Both times the window was given back.
+What it showed: for most of a second nothing of ours arrived, and our retransmission timer expired. All that was in
+flight came after all. A sender that takes its timeout at its word sends everything again, and begins with a window of
+one segment. We sent the first segment again, and then found out. With timestamps the acknowledgment said by its echo
+that it answered the original (Eifel). Without them we sent two new segments in place of old ones, and the
+acknowledgments that followed were of what we had not sent again (F-RTO). Both times the window was given back.
 
 How to read it: three connections. On the first two the first segment goes out again after the timeout, and hardly
-another (the cable may swap some); on the third, where both means are off, the whole flight does. RFC 3522; RFC 4015;
-RFC 5682.
+another (the cable may swap some); on the third, where both means are off, many do. RACK is off on all of them, for its
+probe would come before the timeout. RFC 3522; RFC 4015; RFC 5682.
 """
 
 from dataclasses import replace
@@ -30,9 +30,9 @@ DELAY = 0.02
 """Seconds each way, before and after."""
 HELD_FROM = 30
 """Which segment with text is the first that is held back ..."""
-HELD = 0.5
+HELD = 0.7
 """ ... for so many seconds; those behind it come out behind it ..."""
-GAP = 0.001
+GAP = 0.004
 """ ... by so many seconds each."""
 FEW = 5
 """Segments, of a flight of thirty or more."""
@@ -51,7 +51,7 @@ class Transfer(NamedTuple):
 
 
 async def run(lab: Lab) -> None:
-    config = replace(lab.config, rto_min=0.2)
+    config = replace(lab.config, rto_min=0.2, rack=False)
     means = {
         "timestamps (Eifel)": config,
         "new segments (F-RTO)": replace(config, timestamps=False),
@@ -65,7 +65,7 @@ async def run(lab: Lab) -> None:
 
     transfer = await send(lab, 90, replace(config, undo=False, frto=False))
     lab.check("without both every octet arrived as well", transfer.intact)
-    lab.check("but more than ten segments were sent again for nothing", len(transfer.again) > 2 * FEW)
+    lab.check("but more segments were sent again for nothing", len(transfer.again) > FEW)
     lab.check("and the window began anew from one segment", min(c.cwnd for c in transfer.windows) < 2 * 1460)
 
 
