@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -14,14 +15,26 @@ import pytest
 
 from usertcp import compiled
 
-ASK = "from usertcp import compiled; print(compiled.in_use)"
+ASK = """
+try:
+    from usertcp import compiled
+    print(compiled.in_use)
+except ImportError as error:  # There is nothing but the library.
+    print("has vanished" in str(error))
+"""
+LIBRARY = """
+#include <Python.h>
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "usertcp__mypyc", NULL, -1, NULL};
+PyMODINIT_FUNC PyInit_usertcp__mypyc(void) { return PyModule_Create(&module); }
+"""
 
 
 class Installation:
     """A copy of usertcp, without machine code."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, library: Path) -> None:
         self.root = root
+        self.library = library
         self.package = root / "usertcp"
         self.folder = self.package / compiled.FOLDER.relative_to(compiled.PACKAGE)
         ignore = shutil.ignore_patterns("__pycache__", ".*", compiled.FOLDER.name)
@@ -40,8 +53,9 @@ class Installation:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def has_machine_code(self) -> None:
-        """As if: nothing is found in it, and the sources are taken after all."""
+        """As if: there is the library, but none of the modules."""
         self.folder.mkdir()
+        shutil.copy(self.library, self.folder / f"{compiled.LIBRARY}{compiled.SUFFIX}")
         made_from = self.run("-c", "from usertcp import compiled; print(compiled.fingerprint(), end='')").stdout
         (self.folder / compiled.MADE_FROM.name).write_text(made_from)
 
@@ -49,9 +63,19 @@ class Installation:
         return {"True\n": True, "False\n": False}[self.run("-c", ASK, **env).stdout]
 
 
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("library")
+    source, made = folder / "library.c", folder / "library.so"
+    source.write_text(LIBRARY)
+    headers = sysconfig.get_path("include")
+    subprocess.run(["gcc", "-shared", "-fPIC", f"-I{headers}", str(source), "-o", str(made)], check=True)
+    return made
+
+
 @pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    return Installation(tmp_path)
+def installation(tmp_path: Path, library: Path) -> Installation:
+    return Installation(tmp_path, library)
 
 
 def test_it_is_used_for_as_long_as_the_sources_are_what_it_was_made_from(installation: Installation) -> None:
@@ -79,6 +103,22 @@ def test_a_new_file_is_a_change(installation: Installation) -> None:
 def test_the_environment_may_ask_for_the_sources(installation: Installation) -> None:
     installation.has_machine_code()
     assert not installation.in_use(USERTCP_COMPILED="0")
+
+
+def test_what_cannot_be_loaded_is_not_used(installation: Installation) -> None:
+    installation.has_machine_code()
+    (installation.folder / f"{compiled.LIBRARY}{compiled.SUFFIX}").write_bytes(b"of another machine")
+    done = installation.run("-c", ASK)
+    assert done.stdout == "False\n"
+    assert "RuntimeWarning: interpreted, since the machine code cannot be loaded" in done.stderr
+
+
+def test_nothing_else_is_found_there(installation: Installation) -> None:
+    installation.has_machine_code()
+    (installation.folder / f"evil{compiled.SUFFIX}").write_bytes(b"")
+    for name in "evil", str(installation.folder / "evil"):
+        look = f"from usertcp.compiled import Finder; print(Finder().find_spec({name!r}))"
+        assert installation.run("-c", look, USERTCP_COMPILED="0").stdout == "None\n"
 
 
 def test_every_module_of_the_core_is_compiled_but_those_that_others_inherit_from() -> None:
@@ -129,6 +169,6 @@ def test_what_one_who_was_killed_has_left_the_next_one_removes(installation: Ins
 
 def test_it_is_removed_on_request(installation: Installation) -> None:
     installation.has_machine_code()
-    assert "up to date" in installation.run("-m", "usertcp", "compile").stdout
-    assert installation.run("-m", "usertcp", "compile", "--remove").returncode == 0
+    assert "up to date" in installation.run("-m", "usertcp", "compile", USERTCP_COMPILED="0").stdout
+    assert installation.run("-m", "usertcp", "compile", "--remove", USERTCP_COMPILED="0").returncode == 0
     assert not installation.folder.exists()

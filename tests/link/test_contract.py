@@ -372,6 +372,8 @@ async def test_closing_wakes_who_attends(pair: Pair, autojump_clock: MockClock) 
         link.close()
     assert list(link.at_hand()) == []
     link.leave()
+    with pytest.raises(trio.ClosedResourceError):
+        await link.attend()
 
 
 async def test_sending_after_close_harms_nobody(pair: Pair, autojump_clock: MockClock) -> None:

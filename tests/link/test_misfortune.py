@@ -204,3 +204,19 @@ async def test_many_wait_and_each_gets_its_own(place: Place) -> None:
         await trio.to_thread.run_sync(write)
         for _, sock in pairs:
             sock.close()
+
+
+async def test_a_device_that_goes_away_while_somebody_reads_for_all_ends_the_stack(here: Any, tun: Any) -> None:
+    async def unplugged() -> None:
+        async with (
+            open_stack(tun, linger=0) as stack,
+            await stack.open_tcp_listener(80) as listener,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(listener.accept)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            with IPRoute() as netlink:
+                netlink.link("del", index=socket.if_nametoindex(tun.name))
+
+    with trio.fail_after(20), pytest.raises(OSError, match="descriptor"):
+        await unplugged()

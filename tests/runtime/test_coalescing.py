@@ -24,13 +24,19 @@ FIRST = Segment(7, 2**32 - 100, ACK, 500, STAMPS)
 TEXT = Random(1).randbytes(100)
 
 
+def always(flow: Flow, seg: Segment) -> bool:
+    """The last acknowledgment is enough."""
+    return True
+
+
 def text(left: int, right: int, flags: int = ACK) -> Segment:
     """Octets of TEXT. SEQ wraps in its middle."""
     return Segment((left - 50) % 2**32, 9, flags, 500, STAMPS, memoryview(TEXT)[left:right])
 
 
 def of_one_flow(*segments: Segment) -> list[Segment]:
-    return [content[1] for content in coalesced((FLOW, seg) for seg in segments) if not isinstance(content, IcmpError)]
+    contents: list[Content] = [(FLOW, seg) for seg in segments]
+    return [content[1] for content in coalesced(contents, always) if not isinstance(content, IcmpError)]
 
 
 def test_text_and_what_continues_it_is_one_segment() -> None:
@@ -87,7 +93,7 @@ def test_no_more_than_some_at_once() -> None:
 def test_flows_are_kept_apart_and_the_order_is_kept() -> None:
     error = IcmpError("192.0.2.3", FLOW, 1, 4, 3, 1, 0)
     contents: list[Content] = [(FLOW, text(0, 10)), (OTHER, text(10, 20)), error, (OTHER, text(20, 30))]
-    assert list(coalesced(contents)) == contents
+    assert list(coalesced(contents, always)) == contents
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -111,7 +117,7 @@ def test_of_acknowledgments_that_come_together_the_last_counts() -> None:
     later = replace(FIRST, ack=1000, wnd=400, options=Options(timestamps=(3, 4)))
     assert superseded(FIRST, later)
     assert of_one_flow(FIRST, replace(FIRST, ack=500), later) == [later]
-    assert list(coalesced([(FLOW, FIRST), (OTHER, later)])) == [(FLOW, FIRST), (OTHER, later)]
+    assert list(coalesced([(FLOW, FIRST), (OTHER, later)], always)) == [(FLOW, FIRST), (OTHER, later)]
 
 
 @pytest.mark.parametrize(
@@ -142,3 +148,10 @@ async def test_a_trace_shows_of_each_packet_what_became_of_it_before_the_next(au
     kinds = [type(record) for record in records if isinstance(record, PacketIn | SegmentIn)]
     assert len(kinds) >= 20
     assert kinds == [PacketIn, SegmentIn] * (len(kinds) // 2)
+
+
+def test_where_each_counts_none_is_left_out() -> None:
+    later = replace(FIRST, ack=FIRST.ack + 1000)
+    contents: list[Content] = [(FLOW, replace(FIRST, data=b"")), (FLOW, replace(later, data=b""))]
+    assert len(coalesced(contents, always)) == 1
+    assert coalesced(contents, lambda flow, seg: False) == contents

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.tcp.builders import CONFIG, FLOW, MSS, delivered, host
-from tests.tcp.pairs import CLIENT, SERVER, Pair
+from tests.tcp.pairs import CLIENT, SERVER, Pair, connected
 from usertcp.errors import (
     ConnectionAlreadyExists,
     ConnectionRefused,
@@ -15,6 +15,7 @@ from usertcp.errors import (
     InvalidAddress,
     PortInUse,
 )
+from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.options import Options
@@ -502,3 +503,47 @@ def test_what_is_over_costs_nothing() -> None:
     assert endpoint.connections == {}
     endpoint.timeouts(1e6)
     assert endpoint.deadline == float("inf")
+
+
+# Of acknowledgments that come together, is the last enough?
+
+
+def test_where_much_is_in_flight_the_last_acknowledgment_is_enough() -> None:
+    pair, conn, _ = connected(Config(initial_window=2 << 20), Config())
+    seg = acknowledges(pair, conn, 4000)
+    assert pair.client.takes_at_once(CLIENT, seg)
+    assert not pair.client.takes_at_once(CLIENT._replace(local_port=1), seg)
+    assert not pair.client.takes_at_once(CLIENT, replace(seg, ack=wrap(seg.ack + 1))), "more than was sent"
+    old = replace(seg, options=Options(timestamps=(wrap(timestamp(seg) - 10), 0)))
+    assert not pair.client.takes_at_once(CLIENT, old)
+
+
+def test_in_slow_start_every_acknowledgment_counts() -> None:
+    pair, conn, _ = connected(Config(), Config())
+    assert not pair.client.takes_at_once(CLIENT, acknowledges(pair, conn, 4000))
+
+
+def test_after_a_timeout_every_acknowledgment_counts() -> None:
+    """The first ones tell whether it was wrong."""
+    pair, conn, _ = connected(Config(initial_window=2 << 20), Config())
+    pair.loses = lambda flow, seg: flow == CLIENT
+    conn.send(bytes(4000), pair.now)
+    pair.client.touch(conn)
+    pair.run(lambda: conn.retransmissions > 0)
+    assert not pair.client.takes_at_once(CLIENT, acknowledges(pair, conn, 0))
+
+
+def acknowledges(pair: Pair, conn: Connection, octets: int) -> Segment:
+    """All of so many more octets, which are on their way."""
+    if octets:
+        conn.send(bytes(octets), pair.now)
+        pair.client.touch(conn)
+        pair.settle()
+    status = conn.status(pair.now)
+    before = next(seg for _, flow, seg in reversed(pair.wire) if flow == SERVER)
+    return Segment(before.seq, wrap(status.snd_nxt), ACK, 1000, Options(timestamps=(timestamp(before), 0)))
+
+
+def timestamp(seg: Segment) -> int:
+    assert seg.options.timestamps is not None
+    return seg.options.timestamps[0]

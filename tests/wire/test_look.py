@@ -10,7 +10,7 @@ import pytest
 from usertcp.tcp.options import Options
 from usertcp.tcp.segment import ACK, FIN, PSH, Flow, Segment
 from usertcp.wire.fast import FastCodec
-from usertcp.wire.look import newest
+from usertcp.wire.look import runs
 
 FLOW = Flow("192.0.2.1", 5000, "192.0.2.2", 80)
 FIRST = Segment(1000, 2000, ACK, 500, Options(timestamps=(1, 2)))
@@ -23,9 +23,10 @@ def on_the_wire(*segments: Segment, flow: Flow = FLOW) -> list[Any]:
 
 def test_of_acknowledgments_in_a_row_the_last_is_enough() -> None:
     run = [replace(FIRST, ack=ack) for ack in (2000, 3000, 4000, 5000)]
-    assert newest(on_the_wire(*run)) == on_the_wire(run[-1])
-    assert newest(on_the_wire(replace(FIRST, ack=(1 << 32) - 5), FIRST)) == on_the_wire(FIRST)
-    assert newest([]) == []
+    assert runs(on_the_wire(*run)) == [4]
+    assert runs(on_the_wire(*run, *run)) == [4, 4]
+    assert runs(on_the_wire(replace(FIRST, ack=(1 << 32) - 5), FIRST)) == [2]
+    assert runs([]) == []
 
 
 @pytest.mark.parametrize(
@@ -45,10 +46,10 @@ def test_of_acknowledgments_in_a_row_the_last_is_enough() -> None:
 )
 def test_whatever_says_more_is_read(changes: dict[str, Any]) -> None:
     packets = on_the_wire(FIRST, replace(LATER, **changes))
-    assert newest(packets) == packets
+    assert runs(packets) == [1, 1]
     if "ack" not in changes:
         packets = on_the_wire(replace(FIRST, **changes), replace(LATER, ack=4000))
-        assert newest(packets) == packets
+        assert runs(packets) == [1, 1]
 
 
 def test_those_of_another_flow_are_read() -> None:
@@ -58,7 +59,7 @@ def test_those_of_another_flow_are_read() -> None:
         Flow("2001:db8::1", 1, "2001:db8::2", 2),
     ):
         packets = on_the_wire(FIRST) + on_the_wire(LATER, flow=other)
-        assert newest(packets) == packets
+        assert runs(packets) == [1, 1]
 
 
 def test_what_is_no_such_packet_is_left_alone() -> None:
@@ -70,4 +71,4 @@ def test_what_is_no_such_packet_is_left_alone() -> None:
         [bytes(60), bytes(60)],
         [b"\xff" * 60] * 2,
     ):
-        assert newest(packets) == packets
+        assert runs(packets) == [1, 1]

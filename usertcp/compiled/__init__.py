@@ -11,11 +11,13 @@ import os
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from warnings import warn
 
 PACKAGE = Path(__file__).parents[1]
 SUFFIX = EXTENSION_SUFFIXES[0]
@@ -23,6 +25,9 @@ FOLDER = Path(__file__).with_name(SUFFIX.split(".")[1])
 """Of the machine code for this interpreter."""
 MADE_FROM = FOLDER / "made-from"
 """Has the fingerprint of the sources that it was made from."""
+
+LIBRARY = "usertcp__mypyc"
+"""What all the modules in there are doors to."""
 
 PATTERNS = (
     "tcp/**/*.py",
@@ -44,17 +49,17 @@ INTERPRETED = (
 """What the patterns find, and stays as it is."""
 
 
-def sources() -> dict[str, Path]:
+def sources(package: Path = PACKAGE) -> dict[str, Path]:
     """What is compiled: the files, by the names of the modules."""
-    found = (path for pattern in PATTERNS for path in PACKAGE.glob(pattern))
+    found = (path for pattern in PATTERNS for path in package.glob(pattern))
     left = (path for path in sorted(found) if not any(path.match(pattern) for pattern in INTERPRETED))
-    return {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in left}
+    return {".".join(path.relative_to(package.parent).with_suffix("").parts): path for path in left}
 
 
-def fingerprint() -> str:
+def fingerprint(package: Path = PACKAGE) -> str:
     """Of the sources, as they are now."""
     digest = sha256()
-    for name, path in sources().items():
+    for name, path in sources(package).items():
         content = path.read_bytes()
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
@@ -63,22 +68,42 @@ def fingerprint() -> str:
 def up_to_date() -> bool:
     """Is there machine code for this interpreter, made from the sources as they are?"""
     try:
-        return MADE_FROM.read_text() == fingerprint()
+        return MADE_FROM.read_bytes() == fingerprint().encode()
     except OSError:
         return False
 
 
 class Finder(MetaPathFinder):
-    """Finds modules in `FOLDER`."""
+    """Finds what was compiled in `FOLDER`, and nothing else."""
+
+    def __init__(self) -> None:
+        self._names = {LIBRARY, *sources()}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if fullname not in self._names:
+            return None
         file = FOLDER / f"{fullname.replace('.', '/')}{SUFFIX}"
-        return spec_from_file_location(fullname, file) if file.exists() else None
+        if not file.exists():  # With half of it from the sources nothing would fit.
+            raise ImportError(f"{file} has vanished: start again, or with USERTCP_COMPILED=0", name=fullname)
+        return spec_from_file_location(fullname, file)
 
 
-in_use = os.environ.get("USERTCP_COMPILED") != "0" and up_to_date()
+def use() -> bool:
+    """Have the machine code imported from now on, if there is any that fits; says whether."""
+    if os.environ.get("USERTCP_COMPILED") == "0" or not up_to_date():
+        return False
+    finder = Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        import_module(LIBRARY)
+    except ImportError as error:
+        sys.meta_path.remove(finder)
+        warn(f"interpreted, since the machine code cannot be loaded: {error}", RuntimeWarning, stacklevel=1)
+        return False
+    return True
+
+
+in_use = use()
 """This process runs the machine code."""
-if in_use:
-    sys.meta_path.insert(0, Finder())

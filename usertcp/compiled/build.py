@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,6 +40,7 @@ ignore_missing_imports = true
 follow_imports = skip
 """
 """Of mypy: what those say of themselves is not what they are."""
+BUILDING = ".building-"
 LAST_WORDS = 20
 """Lines of its output that are shown when it fails."""
 
@@ -70,9 +74,11 @@ def build(tell: Callable[[int, int], None]) -> None:
     """
     check()
     try:
-        FOLDER.mkdir(exist_ok=True)
         clean_up()
-        with TemporaryDirectory(dir=FOLDER.parent, prefix=f".building-{os.getpid()}-") as folder:
+        with (
+            TemporaryDirectory(dir=FOLDER.parent, prefix=BUILDING, ignore_cleanup_errors=True) as folder,
+            locked(Path(folder)),
+        ):
             _build(Path(folder), tell)
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from error
@@ -80,29 +86,56 @@ def build(tell: Callable[[int, int], None]) -> None:
 
 def remove() -> None:
     """Have the sources interpreted again."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    with TemporaryDirectory(dir=FOLDER.parent, prefix=BUILDING) as folder, suppress(FileNotFoundError):
+        FOLDER.rename(Path(folder, "old"))  # At once, for whoever imports it.
+
+
+@contextmanager
+def locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a lock on a folder; it ends with this process too. Raises BlockingIOError with LOCK_NB."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def clean_up() -> None:
     """Remove what those have left who were killed."""
-    for folder in FOLDER.parent.glob(".building-*"):
-        if not Path("/proc", folder.name.split("-")[1]).exists():
+    for folder in FOLDER.parent.glob(f"{BUILDING}*"):
+        with suppress(BlockingIOError, FileNotFoundError), locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _build(folder: Path, tell: Callable[[int, int], None]) -> None:
-    names = sources()
-    made_from = fingerprint()
     # Of a copy: nothing that is edited meanwhile gets in, and nothing is left in the package that does not belong.
-    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__", ".*", FOLDER.name))
+    copy = folder / PACKAGE.name
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", ".*", FOLDER.name))
     (folder / "mypy.ini").write_text(SETTINGS)
-    files = [str(path.relative_to(PACKAGE.parent)) for path in names.values()]
-    command = [sys.executable, "-c", PROGRAM, *files]
+    files = [str(path.relative_to(folder)) for path in sources(copy).values()]
+    run([sys.executable, "-c", PROGRAM, *files], folder, 2 * len(files) + 1, tell)
+    made = folder / "made"
+    (made / MADE_FROM.name).write_text(fingerprint(copy))
+    with locked(FOLDER.parent):
+        with suppress(FileNotFoundError):
+            FOLDER.rename(folder / "old")
+        made.rename(FOLDER)
+
+
+def run(command: list[str], folder: Path, files: int, tell: Callable[[int, int], None]) -> None:
+    """Run it to its end, or end it with all that it has started. Raises SetupError."""
     lines: list[str] = []
-    begun, total = 0, 2 * len(files) + 1
-    tell(begun, total)
+    begun = 0
+    tell(begun, files)
     with subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         try:
@@ -110,13 +143,9 @@ def _build(folder: Path, tell: Callable[[int, int], None]) -> None:
                 lines.append(line)
                 if " -c " in line:
                     begun += 1
-                    tell(min(begun, total), total)
+                    tell(min(begun, files), files)
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode:
         raise SetupError(f"to compile has failed:\n{''.join(lines[-LAST_WORDS:])}")
-    made = folder / "made"
-    (made / MADE_FROM.name).write_text(made_from)
-    shutil.rmtree(FOLDER)
-    made.rename(FOLDER)

@@ -101,10 +101,15 @@ class PacketSockets:
 
     def _open_out(self, interface: str) -> socket.socket:
         """A socket that is bound to an interface, and receives nothing: to name the interface each time costs more."""
-        out = self._outs[interface] = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-        out.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
-        set_buffers(out)
-        out.bind((interface, 0))
+        out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        try:
+            out.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            set_buffers(out)
+            out.bind((interface, 0))
+        except OSError:
+            out.close()
+            raise
+        self._outs[interface] = out
         return out
 
     @property

@@ -69,6 +69,8 @@ class ReadingLink(Link):
                 take(packets)
 
     async def attend(self) -> Sequence[Buffer]:
+        if self._readable < 0:
+            raise trio.ClosedResourceError("the link was closed")
         if not self._attended:
             self._news.modify(self._first, 0)
             self._attended = True
@@ -78,7 +80,7 @@ class ReadingLink(Link):
             if self._readable < 0:
                 raise
             return ()
-        return self._readers[self._first]()
+        return self.at_hand()
 
     def at_hand(self) -> Sequence[Buffer]:
         return self._readers[self._first]() if self._readable >= 0 else ()

@@ -5,7 +5,7 @@ The core then keeps its books once for all of it, and the text is copied once, i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import or_
 from typing import Final
@@ -21,10 +21,13 @@ MOST: Final = 16
 """Segments that become one: a megabyte, if they have been put together before on their way."""
 
 
-def coalesced(contents: Sequence[Content]) -> list[Content]:
+def coalesced(contents: Sequence[Content], takes_at_once: Callable[[Flow, Segment], bool]) -> list[Content]:
     """The same in the same order, but for what could as well have come in one segment: text and what continues it, an
     acknowledgment and a later one; no more than `MOST` segments in one. Text that is a view, of a buffer that will be
-    used again, is copied."""
+    used again, is copied.
+
+    *takes_at_once*: see `Endpoint.takes_at_once`.
+    """
     out: list[Content] = []
     flow: Flow | None = None
     run: list[Segment] = []
@@ -34,7 +37,7 @@ def coalesced(contents: Sequence[Content]) -> list[Content]:
             if len(run) < MOST and continues(run[-1], seg):
                 run.append(seg)
                 continue
-            if superseded(run[-1], seg):
+            if superseded(run[-1], seg) and takes_at_once(content[0], seg):
                 run[-1] = seg
                 continue
         if run and flow is not None:

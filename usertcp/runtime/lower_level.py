@@ -24,7 +24,7 @@ from usertcp.tcp.path_mtu import HEADERS, HEADERS_V6
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import Codec, IcmpError
 from usertcp.wire.fast import FastCodec
-from usertcp.wire.look import newest, ports
+from usertcp.wire.look import ports, runs
 
 LARGEST_PACKET: Final = 65535
 """What the total length of an IPv4 packet can say, whatever the MTU."""
@@ -120,7 +120,7 @@ class LowerLevel:
             await changes.until(condition)
             return
         if turns.may_look():
-            self._take_or_fail(self.link.at_hand())
+            self._take_at_hand()
             if condition():
                 await trio.lowlevel.checkpoint()
                 return
@@ -131,16 +131,21 @@ class LowerLevel:
 
         turns.led = True
         try:
-            while not condition():
+            while not condition() and self.failure is None:
                 changes.leader = look
                 try:
                     packets = await self.link.attend()
+                except Exception as error:  # It is not for this task to raise it.
+                    self._fail(error)
+                    break
                 finally:
                     changes.leader = None
                 self._take_or_fail(packets)
         finally:
             turns.led = False
             turns.lend()
+        if self.failure is not None:
+            await changes.until(condition)  # The stack is about to end.
 
     async def run(self) -> NoReturn:
         """Take packets from the link and run timers, for ever: the one task of a stack.
@@ -163,20 +168,27 @@ class LowerLevel:
                 self._turns = None
 
     async def _run(self) -> NoReturn:
-        while True:
-            with trio.CancelScope(deadline=self.endpoint.exact_deadline) as self._wait:
-                await self.link.deliver(self._take)
-            if self.failure is not None:
-                raise self.failure
+        while self.failure is None:
             now = trio.current_time()
             self.endpoint.timeouts(now)
             self._transmit(self.endpoint.output(now), now)
+            with trio.CancelScope(deadline=self.endpoint.exact_deadline) as self._wait:
+                await self.link.deliver(self._take)
+        raise self.failure
+
+    def _take_at_hand(self) -> None:
+        try:
+            packets = self.link.at_hand()
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._take_or_fail(packets)
 
     def _take_or_fail(self, packets: Sequence[Buffer]) -> None:
         try:
             if packets:
                 self._take(packets)
-        except Exception as error:  # It is not for this task to raise it.
+        except Exception as error:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
@@ -187,8 +199,7 @@ class LowerLevel:
     def _take(self, packets: Sequence[Buffer]) -> None:
         now = trio.current_time()
         if self._turns is not None and self._tracer is None:
-            contents = [content for packet in newest(packets) if (content := self._content(packet, now)) is not None]
-            for content in coalesced(contents):
+            for content in coalesced(self._contents(packets, now), self.endpoint.takes_at_once):
                 self._hand_over(content, now)
         else:  # A trace shows what became of a packet before it shows the next.
             for packet in packets:
@@ -217,6 +228,23 @@ class LowerLevel:
         for more in self._reassembler.counters(), self.endpoint.counters, self.link.counters():
             counters.update(more)
         return dict(counters)
+
+    def _contents(self, packets: Sequence[Buffer], now: float) -> list[Content]:
+        """What packets bring, but for acknowledgments that the last of a run makes needless. That one is read first: if
+        it is not what it seemed to be, the others count."""
+        contents: list[Content] = []
+        begin = 0
+        for length in runs(packets) if len(packets) > 1 else (len(packets),):
+            end = begin + length
+            last = self._content(packets[end - 1], now)
+            if last is None or isinstance(last, IcmpError) or not self.endpoint.takes_at_once(last[0], last[1]):
+                for packet in packets[begin : end - 1]:
+                    if (content := self._content(packet, now)) is not None:
+                        contents.append(content)
+            if last is not None:
+                contents.append(last)
+            begin = end
+        return contents
 
     def _content(self, packet: Buffer, now: float) -> Content | None:
         """What a packet brings, if that is for us and complete."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from operator import index
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, SupportsIndex
 
 import trio
 
@@ -83,7 +83,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._conn.close(trio.current_time())
             self._stack.transmit(self._conn)
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+    async def receive_some(self, max_bytes: SupportsIndex | None = None) -> bytes:
         """Wait for octets and return up to *max_bytes* of them (2**20 if None); b"" if the peer has sent its last.
 
         Raises:
@@ -92,15 +92,15 @@ class TcpStream(trio.abc.HalfCloseableStream):
           trio.BrokenResourceError: all was read, and the connection has ended in an error, which is the cause.
           ValueError: *max_bytes* is below 1.
         """
-        max_bytes = CHUNK if max_bytes is None else index(max_bytes)
-        if max_bytes < 1:
+        most = CHUNK if max_bytes is None else index(max_bytes)
+        if most < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._receiving:
             await self._stack.until(self.changes, self._may_receive)
             self._check_open()
             owed = self._conn.acknowledgment_owed  # what has arrived is answered in a moment anyway
             try:
-                data = self._conn.receive(max_bytes, trio.current_time())
+                data = self._conn.receive(most, trio.current_time())
             except TcpError as error:
                 raise broken(error) from error
             if self._conn.acknowledgment_owed and not owed:
@@ -257,7 +257,9 @@ class TcpStream(trio.abc.HalfCloseableStream):
         try:
             sent = self._conn.send(data, trio.current_time(), urgent=urgent)
         except ConnectionClosing:
-            raise trio.ClosedResourceError("send_eof was called") from None
+            refused = trio.ClosedResourceError("send_eof was called")
+            refused.__cause__ = None  # As in `broken`.
+            raise refused from None
         except TcpError as error:
             raise broken(error) from error
         self._stack.transmit(self._conn)

@@ -38,12 +38,14 @@ from usertcp.tcp.events import IcmpIn, SegmentIn, TimerSet, TimerStopped, Tracer
 from usertcp.tcp.memory import Memory
 from usertcp.tcp.segment import ACK, Flow, Segment
 from usertcp.tcp.segment_arrives import segment_arrives
-from usertcp.tcp.sequence import unwrap
+from usertcp.tcp.sequence import HALF, MASK, unwrap
 from usertcp.tcp.state import SYNCHRONIZED, Event, State
 from usertcp.tcp.status import Status, status
 from usertcp.tcp.tcb import NEVER, TIMERS, Discard, Tcb
 from usertcp.tcp.timeouts import patience, timeouts
 
+MUCH: Final = 1 << 20
+"""Octets of a congestion window that one acknowledgment more or less does not change."""
 SENDING: Final = frozenset({State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})
 """States in which SEND takes octets (RFC 9293, 3.10.2)."""
 AFTER_FIN: Final = frozenset({State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT})
@@ -237,6 +239,18 @@ class Connection:
         tcb.rcv.dscp = seg.traffic_class >> 2
         keepalive.heard(tcb, now)
         self._trace_timers(before, now)
+
+    def takes_at_once(self, seg: Segment) -> bool:
+        """See `Endpoint.takes_at_once`."""
+        tcb, stamps = self.tcb, seg.options.timestamps
+        snd, congestion = tcb.snd, tcb.congestion
+        return (
+            tcb.reduction is None
+            and tcb.frto is None
+            and (congestion.cwnd >= congestion.ssthresh or congestion.cwnd >= MUCH)
+            and (seg.ack - snd.una) & MASK <= snd.nxt - snd.una
+            and (stamps is None or (stamps[0] - tcb.timestamps.recent) & MASK < HALF)
+        )
 
     def icmp_arrives(self, message: icmp.Message, now: float) -> None:
         """An ICMP error that quotes a segment of this connection (3.9.2.2)."""

@@ -172,6 +172,13 @@ class Endpoint:
         elif self._answers(flow.local, flow.local_port):
             self._arrives_in_closed(flow, seg, now)
 
+    def takes_at_once(self, flow: Flow, seg: Segment) -> bool:
+        """Of acknowledgments that came together, is this one, the last, enough? Not where each counts: in slow start as
+        long as little is in flight, and where it is to be found out whether a timeout was wrong (RFC 3522, RFC 5682).
+        And not if it is no acceptable one."""
+        conn = self._find(flow)
+        return conn is not None and conn.takes_at_once(seg)
+
     def icmp_arrives(self, message: icmp.Message, now: float) -> None:
         """Hand an ICMP error to the connection that it quotes. What quotes none of ours is discarded, and so is
         Source Quench."""

@@ -63,19 +63,20 @@ _OFFSET_AND_ACK: Final = 0x8010
 _ALIGNED_TIMESTAMPS: Final = 0x0101_080A
 
 
-def newest(packets: Sequence[Buffer]) -> list[Buffer]:
-    """The same without those that need not be read, for the next one acknowledges more, and that is all that either
-    says: a sender of super-segments gets many at a time. Of what differs, only packets like most are looked for."""
-    out: list[Buffer] = []
+def runs(packets: Sequence[Buffer]) -> list[int]:
+    """How many packets in a row acknowledge, each more than the one before, and say nothing else: a sender of
+    super-segments gets many at a time, and may have to read the last of them only. 1 for every other packet. Of what
+    differs, only packets like most are looked for."""
+    lengths: list[int] = []
     last: tuple[int, int, int, int] | None = None
     for packet in packets:
         this = _bare(packet)
         if this is not None and last is not None and this[:3] == last[:3] and 0 < (this[3] - last[3]) & MASK < HALF:
-            out[-1] = packet
+            lengths[-1] += 1
         else:
-            out.append(packet)
+            lengths.append(1)
         last = this
-    return out
+    return lengths
 
 
 def _bare(packet: Buffer) -> tuple[int, int, int, int] | None:
