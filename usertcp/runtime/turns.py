@@ -19,7 +19,7 @@ accept it and one to begin its handler, and `receive_some` has a checkpoint. One
 
 class Turns(trio.abc.Instrument):
     """Calls *flush* for each turn that was announced by `expect`: when no task can run, or after some passes of Trio's
-    loop."""
+    loop. And counts how long the link may be left to tasks of the application, who read it for all."""
 
     def __init__(self, flush: Callable[[int], bool], leave: Callable[[], None]) -> None:
         """
