@@ -137,7 +137,7 @@ class LowerLevel:
                     packets = await self.link.attend()
                 except Exception as error:  # It is not for this task to raise it.
                     self._fail(error)
-                    break
+                    packets = ()
                 finally:
                     changes.leader = None
                 self._take_or_fail(packets)
