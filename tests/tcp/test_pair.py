@@ -18,7 +18,7 @@ from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.segment import SYN, Flow, Segment
 from usertcp.tcp.state import State
 
-PATIENT = Config(r2=1e6, r2_syn=1e6, rto_min=0.2, rto_max=4.0)
+PATIENT = Config(r2=1e6, r2_syn=1e6, syn_ack_retransmissions=1000, rto_min=0.2, rto_max=4.0)
 """No path is bad enough to give up; the rest is the default."""
 
 

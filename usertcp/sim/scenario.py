@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -95,6 +96,7 @@ class Scenario:
             "send_buffer": self.send_buffer,
             "r2": self.patience,
             "r2_syn": self.patience,
+            "syn_ack_retransmissions": None if self.patience is None else math.ceil(self.patience),  # one each second
         }
         given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         return Config(congestion=controller, **given)
