@@ -31,14 +31,17 @@ class Place(NamedTuple):
     link: Link
     where: Any
     remote: str
+    interface: str
+    """Of that end."""
 
 
 @pytest.fixture(params=["packet", "tun"])
 def place(here: Any, request: pytest.FixtureRequest) -> Iterator[Place]:
     if request.param == "packet":
-        place = Place(PacketLink(), request.getfixturevalue("peer"), "10.0.0.2")
+        place = Place(PacketLink(), request.getfixturevalue("peer"), "10.0.0.2", "veth0")
     else:
-        place = Place(request.getfixturevalue("tun"), here, "10.9.0.1")
+        link = request.getfixturevalue("tun")
+        place = Place(link, here, "10.9.0.1", link.name)
     yield place
     place.link.close()
 
@@ -155,8 +158,7 @@ async def test_the_connection_of_who_reads_for_all_times_out(place: Place) -> No
     async with open_stack(place.link, replace(CONFIG, user_timeout=0.5, rto_min=0.1), linger=0) as stack:
         stream, sock = await connected(stack, place)
         with place.where, IPRoute() as netlink:
-            name = "veth0" if place.where is not None and place.remote == "10.0.0.2" else place.link.name  # type: ignore[attr-defined]
-            netlink.link("set", index=socket.if_nametoindex(name), state="down")
+            netlink.link("set", index=socket.if_nametoindex(place.interface), state="down")
         await stream.send_all(b"Is anybody there?")
         with trio.fail_after(20), pytest.raises(trio.BrokenResourceError) as broken:
             await stream.receive_some()

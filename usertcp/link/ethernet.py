@@ -17,9 +17,9 @@ import trio
 
 from usertcp.errors import HostUnreachable, SetupError
 from usertcp.link import Buffer, interfaces, packet_filter, vnet
-from usertcp.link.packet_sockets import LARGEST_PACKET, PacketSockets
+from usertcp.link.packet_sockets import ETHERNET_HEADER, LARGEST_PACKET, PacketSockets
 from usertcp.link.reading import ReadingLink
-from usertcp.link.resolution import ETHERNET_HEADER, Resolver
+from usertcp.link.resolution import Resolver
 
 
 class EthernetLink(ReadingLink):

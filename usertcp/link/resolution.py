@@ -34,7 +34,6 @@ from usertcp.errors import SetupError
 from usertcp.link import packet_filter
 from usertcp.link.packet_sockets import ETH_P_ALL, PACKET_IGNORE_OUTGOING, SOL_PACKET, no_raw_sockets
 
-ETHERNET_HEADER = 14
 ETHERTYPE = {4: b"\x08\x00", 16: b"\x86\xdd"}
 """By the length of an address."""
 PACKET_ADD_MEMBERSHIP, PACKET_MR_MULTICAST, PACKET_MR_UNICAST = 1, 0, 3
