@@ -21,7 +21,7 @@ from usertcp.lab import Lab
 from usertcp.lab.peer import discard, pattern
 from usertcp.link import Direction
 from usertcp.link.rewrite import Delayed
-from usertcp.tcp.events import CwndChanged
+from usertcp.tcp.events import CwndChanged, SegmentIn, SegmentOut
 from usertcp.trace.chart import chart
 
 DELAY = 0.1
@@ -88,9 +88,12 @@ def curve(history: list[CwndChanged]) -> list[tuple[float, float]]:
 def around_loss(lab: Lab, history: list[CwndChanged]) -> tuple[int, int]:
     """What was in flight when the loss was noticed, at most a window, and the window that came of it."""
     before, after = next((old, new) for old, new in pairwise(history) if new.why == "loss")
-    sent = [r.seg for r in lab.sent(after.flow) if r.time <= after.time and not r.retransmission]
-    acked = [r.seg.ack for r in lab.received(after.flow) if r.time <= after.time]
-    in_flight = (sent[-1].seq + len(sent[-1].data) - acked[-1]) % 2**32
+    earlier = [r for r in lab.trace[: lab.trace.index(after)] if isinstance(r, SegmentOut | SegmentIn)]
+    acked = next(r.seg.ack for r in reversed(earlier) if isinstance(r, SegmentIn) and r.flow == after.flow)
+    last = next(
+        r.seg for r in reversed(earlier) if isinstance(r, SegmentOut) and not r.retransmission and r.flow == after.flow
+    )
+    in_flight = (last.seq + len(last.data) - acked) % 2**32
     return min(in_flight, before.cwnd), after.cwnd
 
 
