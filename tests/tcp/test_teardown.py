@@ -224,7 +224,8 @@ def test_text_that_was_not_read_outlives_time_wait(iss: int, irs: int) -> None:
 
 @pytest.mark.parametrize("name", TIMERS)
 def test_every_timer_counts_until_all_are_stopped(name: str) -> None:
-    timers = Timers(**{name: 1.0})
+    timers = Timers()
+    setattr(timers, name, 1.0)
     assert timers.earliest == 1.0
     timers.stop_all()
     assert timers.earliest == NEVER

@@ -17,7 +17,7 @@ from usertcp.ip.icmp import build_error
 from usertcp.tcp.options import EcnFeedback, Options, Signature
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire.fast import FastCodec
-from usertcp.wire.look import ports
+from usertcp.wire.look import port_of
 from usertcp.wire.scapy import ScapyCodec
 
 SCAPY, FAST = ScapyCodec(), FastCodec()
@@ -124,7 +124,7 @@ def outcome(codec: ScapyCodec | FastCodec, packet: bytes, unfinished: bool) -> A
 
 def assert_same(packet: bytes, unfinished: bool = False) -> None:
     assert outcome(SCAPY, packet, unfinished) == outcome(FAST, packet, unfinished)
-    ports(packet)
+    port_of(packet)
 
 
 def with_good_checksums(packet: bytearray) -> bytes:

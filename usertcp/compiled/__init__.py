@@ -17,7 +17,17 @@ from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 from warnings import warn
+
+if TYPE_CHECKING:
+    from mypy_extensions import mypyc_attr as mypyc_attr
+else:
+
+    def mypyc_attr(**_):
+        """Says to mypyc what a compiled class may do; to Python nothing."""
+        return lambda kind: kind
+
 
 PACKAGE = Path(__file__).parents[1]
 SUFFIX = EXTENSION_SUFFIXES[0]
@@ -41,7 +51,6 @@ PATTERNS = (
 )
 INTERPRETED = (
     "__init__.py",  # Packages; in them is what others inherit from, as `Link`, and nobody can from compiled classes.
-    *(f"tcp/congestion/{name}.py" for name in ("bbr", "cubic", "dctcp", "fixed", "reno")),  # That too.
     "tcp/events.py",  # Nobody wants trace records who is in a hurry.
     "wire/scapy.py",  # Nor Scapy.
     "runtime/stack.py",  # Asynchronous generators mypyc does not know.

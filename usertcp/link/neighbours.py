@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from usertcp.link.beside_kernel import forget_changes
 
-CHANGES = 0x1 | 0x4 | 0x40 | 0x400 | 0x80 | 0x40000
+CHANGES: Final = 0x1 | 0x4 | 0x40 | 0x400 | 0x80 | 0x40000
 """Netlink groups: links; neighbours; of IPv4 and IPv6 each: routes, rules of routing."""
-USABLE = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
+USABLE: Final = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
 """NUD_REACHABLE, STALE, DELAY, PROBE, NOARP and PERMANENT."""
-ETHERNET = 1
-MOST = 1 << 14
+ETHERNET: Final = 1
+MOST: Final = 1 << 14
 """Destinations to remember; strangers choose them, when they call us."""
-ETHERTYPE = {4: b"\x08\x00", 6: b"\x86\xdd"}
+ETHERTYPE: Final = {4: b"\x08\x00", 6: b"\x86\xdd"}
 
 
 class Hop(NamedTuple):

@@ -8,29 +8,30 @@ import socket
 import struct
 import sys
 from collections import Counter
+from typing import Final
 
 from usertcp.errors import SetupError
 from usertcp.link import Buffer, packet_filter, vnet
 
-ETH_P_ALL = 3
+ETH_P_ALL: Final = 3
 SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 6, 8, 15, 23
-AUXDATA = struct.Struct("IIIHHHH")
+AUXDATA: Final = struct.Struct("IIIHHHH")
 """struct tpacket_auxdata; its fifth field is where the network header begins."""
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
-MSG_TRUNC = int(socket.MSG_TRUNC)
+MSG_TRUNC: Final = int(socket.MSG_TRUNC)
 """A plain number: a test with a member of an enumeration would take a microsecond more for each packet."""
 SEND_BUFFER, RECEIVE_BUFFER = 4 << 20, 16 << 20
 """Octets that the kernel may queue for us. Its default of 208 kB holds three super-segments."""
-SELDOM = 8
-BATCH = 16
+SELDOM: Final = 8
+BATCH: Final = 16
 """Packets per wake-up: a megabyte of super-segments, which is still in the cache when it is copied once more."""
-LARGEST_PACKET = 65535
-LARGEST_LINK_HEADER = 256
-ETHERNET_HEADER = 14
-BEGIN = vnet.SIZE + ETHERNET_HEADER
+LARGEST_PACKET: Final = 65535
+LARGEST_LINK_HEADER: Final = 256
+ETHERNET_HEADER: Final = 14
+BEGIN: Final = vnet.SIZE + ETHERNET_HEADER
 """Of the packet, in what is received by Ethernet."""
 
-WHY_DROPPED = {
+WHY_DROPPED: Final = {
     errno.EAGAIN: "send_queue_full",
     errno.ENOBUFS: "send_queue_full",
     errno.EMSGSIZE: "larger_than_mtu",

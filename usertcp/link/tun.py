@@ -14,6 +14,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_interface
+from typing import Final
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -25,10 +26,10 @@ from usertcp.link.reading import ReadingLink
 TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
 TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 = 1, 2, 4
-IFNAMSIZ = 16
-BATCH = 32
-LARGEST_FRAME = vnet.SIZE + 65535
-DEVICE = "/dev/net/tun"
+IFNAMSIZ: Final = 16
+BATCH: Final = 32
+LARGEST_FRAME: Final = vnet.SIZE + 65535
+DEVICE: Final = "/dev/net/tun"
 
 
 class TunLink(ReadingLink):

@@ -23,10 +23,10 @@ SIZE: Final[int] = HEADER.size
 NOTHING: Final[bytes] = bytes(SIZE)
 """Of a packet that is finished."""
 
-NEEDS_CSUM = 1
+NEEDS_CSUM: Final = 1
 """The checksum covers the pseudo-header only."""
 GSO_NONE, GSO_TCPV4, GSO_TCPV6 = 0, 1, 4
-CHECKSUM_AT = 16
+CHECKSUM_AT: Final = 16
 """Of the checksum in a TCP header."""
 IP_HEADER, TCP_HEADER = {4: 20, 6: 40}, 20
 FIN, PSH, CWR = 0x01, 0x08, 0x80

@@ -24,7 +24,7 @@ from usertcp.tcp.path_mtu import HEADERS, HEADERS_V6
 from usertcp.tcp.segment import Flow, Segment
 from usertcp.wire import Codec, IcmpError
 from usertcp.wire.fast import FastCodec
-from usertcp.wire.look import ports, runs
+from usertcp.wire.look import NO_PORT, NOT_FOR_US, port_of, runs
 
 LARGEST_PACKET: Final = 65535
 """What the total length of an IPv4 packet can say, whatever the MTU."""
@@ -248,12 +248,12 @@ class LowerLevel:
 
     def _content(self, packet: Buffer, now: float) -> Content | None:
         """What a packet brings, if that is for us and complete."""
-        look = ports(packet)
-        if look is None or (look.destination and not self._speaks_for_port(look.destination)):
+        port = port_of(packet)
+        if port == NOT_FOR_US or (port != NO_PORT and not self._speaks_for_port(port)):
             self._counters["not_ours"] += 1
             return None
         try:
-            whole = packet if look.destination else self._reassembler.add(packet, now)  # A fragment shows no ports.
+            whole = packet if port != NO_PORT else self._reassembler.add(packet, now)  # A fragment shows no ports.
             content = self._codec.decode(whole, unfinished_checksum=self.link.unfinished_checksums) if whole else None
         except MalformedPacket as error:
             self._counters["checksum" if "checksum" in str(error) else "malformed"] += 1

@@ -7,7 +7,6 @@ IPv6. An error may be forged; what it says is held against what was sent and wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -34,23 +33,25 @@ MOST_DESTINATIONS: Final = 1024
 """How many the endpoint remembers."""
 
 
-@dataclass(slots=True)
 class PathMtu:
     """What one connection knows of its path."""
 
-    most: int
-    """What both ends allow: SND.MSS is that, or less on a narrow path."""
-    known: tuple[int, float] | None = None
-    """(size, until when it holds) that other connections have found, for the time after the handshake."""
-    sent: int = 0
-    """The largest segment that was sent (maxsizesent)."""
-    sent_end: float = inf
-    """The position at which it ends, while it is in flight."""
-    acked: int = 0
-    """The largest segment that has arrived (maxsizeacked)."""
-    claim: tuple[int, int] | None = None
-    """(position, size) of an error that contradicts what has arrived: it counts if nothing from that position on is
-    acknowledged before the timeout."""
+    __slots__ = ("acked", "claim", "known", "most", "sent", "sent_end")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        """What both ends allow: SND.MSS is that, or less on a narrow path."""
+        self.known: tuple[int, float] | None = None
+        """(size, until when it holds) that other connections have found, for the time after the handshake."""
+        self.sent = 0
+        """The largest segment that was sent (maxsizesent)."""
+        self.sent_end: float = inf
+        """The position at which it ends, while it is in flight."""
+        self.acked = 0
+        """The largest segment that has arrived (maxsizeacked)."""
+        self.claim: tuple[int, int] | None = None
+        """(position, size) of an error that contradicts what has arrived: it counts if nothing from that position on is
+        acknowledged before the timeout."""
 
 
 class PathMtuCache:

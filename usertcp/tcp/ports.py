@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2s
 from typing import Final
 
@@ -34,10 +35,7 @@ class PortChooser:
         Raises:
           PortInUse: *in_use* said so of every port of the range.
         """
-        text = f"{local} {remote} {remote_port}"
-        digest = blake2s(text.encode(), key=self._secret, person=b"port", digest_size=8).digest()
-        offset = int.from_bytes(digest[:4], "big")
-        index = int.from_bytes(digest[4:], "big") % TABLE_LENGTH
+        offset, index = _hashes(self._secret, f"{local} {remote} {remote_port}")
         size = self.high - self.low + 1
         for _ in range(size):
             port = self.low + (offset + self._counters[index]) % size
@@ -45,3 +43,11 @@ class PortChooser:
             if not in_use(port):
                 return port
         raise PortInUse(f"no free port in {self.low}-{self.high} toward {remote} port {remote_port}")
+
+
+@lru_cache(1024)
+def _hashes(secret: bytes, text: str) -> tuple[int, int]:
+    """Where the sequence begins, and which counter counts: F and G of the RFC. The same few remote sockets come with
+    many connections."""
+    digest = blake2s(text.encode(), key=secret, person=b"port", digest_size=8).digest()
+    return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big") % TABLE_LENGTH

@@ -99,8 +99,10 @@ class ReceiveBuffer:
             self._pieces.append(data)
         elif isinstance(tail, bytearray) and len(tail) < PIECE:
             tail += data
+        elif isinstance(tail, bytes) and len(tail) < LARGE:
+            self._pieces[-1] = bytearray(tail) + data
         else:
-            self._pieces.append(bytearray(data))
+            self._pieces.append(bytes(data))
 
     def read(self, max_octets: int) -> bytes:
         """Take up to *max_octets* in-order octets, or less, where a large piece ends. b"" when there are none."""

@@ -54,8 +54,10 @@ class SendBuffer:
             self._add(whole if unchanging else bytes(whole))
         elif isinstance(tail, bytearray) and len(tail) < PIECE:
             tail += whole
+        elif isinstance(tail, bytes) and len(tail) < LARGE:
+            self._pieces[-1] = bytearray(tail) + whole
         else:
-            self._add(bytearray(whole))
+            self._add(bytes(whole))
         self.end += taken
         return taken
 
@@ -75,6 +77,8 @@ class SendBuffer:
         if n > len(piece) - offset:
             n = min(n, max(PIECE, len(piece) - offset))  # what is joined is copied
         if offset + n <= len(piece):
+            if n < LARGE and isinstance(piece, bytes):
+                return piece[offset : offset + n]
             view = memoryview(piece)[offset : offset + n]
             return bytes(view) if n < LARGE or isinstance(piece, bytearray) else view
         last = bisect_right(self._lefts, position + n - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
@@ -38,54 +38,58 @@ class Discard(Exception):
     """Processing of the segment stops here; the argument says why, in words for a student."""
 
 
-@dataclass(slots=True)
 class SendSequence:
     """Send sequence variables (RFC 9293, Table 2). Numbers are positions; the window is in octets, unscaled."""
 
-    iss: int
-    una: int
-    nxt: int
-    """Only grows: what is to be sent again, `recovery` says."""
-    wnd: int = 0
-    wl1: int = 0
-    wl2: int = 0
-    max_wnd: int = 0
-    """MAX.SND.WND: the largest window the peer ever offered (RFC 5961, 5; RFC 9293, 3.8.6.2.1)."""
-    mss: int = 536
-    """The peer's MSS option, or the default without one, and no more than our own link and the path take (RFC 9293,
-    3.7.1)."""
-    scale: int = 0
-    """Snd.Wind.Shift (RFC 7323, 2.2)."""
-    fin: int | None = None
-    """Position of our FIN, once the user has called CLOSE."""
-    up: int = 0
-    """SND.UP: the position after the urgent data that was queued last."""
+    __slots__ = ("fin", "iss", "max_wnd", "mss", "nxt", "scale", "una", "up", "wl1", "wl2", "wnd")
+
+    def __init__(self, iss: int, mss: int) -> None:
+        self.iss = iss
+        self.una = iss
+        self.nxt = iss
+        """Only grows: what is to be sent again, `recovery` says."""
+        self.wnd = 0
+        self.wl1 = 0
+        self.wl2 = 0
+        self.max_wnd = 0
+        """MAX.SND.WND: the largest window the peer ever offered (RFC 5961, 5; RFC 9293, 3.8.6.2.1)."""
+        self.mss = mss
+        """The peer's MSS option, or the default without one, and no more than our own link and the path take (RFC 9293,
+        3.7.1)."""
+        self.scale = 0
+        """Snd.Wind.Shift (RFC 7323, 2.2)."""
+        self.fin: int | None = None
+        """Position of our FIN, once the user has called CLOSE."""
+        self.up = 0
+        """SND.UP: the position after the urgent data that was queued last."""
 
 
-@dataclass(slots=True)
 class ReceiveSequence:
     """Receive sequence variables (RFC 9293, Table 3)."""
 
-    irs: int = 0
-    nxt: int = 0
-    edge: int = 0
-    """RCV.NXT + RCV.WND as the peer was told: the right edge of the window. It never goes back."""
-    acked: int = 0
-    """Last.ACK.sent (RFC 7323, 4.3)."""
-    mss: int = 536
-    """The MSS that we announced."""
-    full: int = 536
-    """RMSS as far as we know (3.8.6.3): the default, or the largest text that came in a segment so far."""
-    scale: int = 0
-    """Rcv.Wind.Shift."""
-    fin: int | None = None
-    """Position of the peer's FIN, once seen, even if octets before it are still missing."""
-    up: int = 0
-    """RCV.UP: the position after the urgent data that the peer has told us of."""
-    space: int = 0
-    """How much is kept for a user who does not read, octets, out-of-order text included."""
-    dscp: int = 0
-    """Of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
+    __slots__ = ("acked", "dscp", "edge", "fin", "full", "irs", "mss", "nxt", "scale", "space", "up")
+
+    def __init__(self, mss: int) -> None:
+        self.irs = 0
+        self.nxt = 0
+        self.edge = 0
+        """RCV.NXT + RCV.WND as the peer was told: the right edge of the window. It never goes back."""
+        self.acked = 0
+        """Last.ACK.sent (RFC 7323, 4.3)."""
+        self.mss = mss
+        """The MSS that we announced."""
+        self.full = 536
+        """RMSS as far as we know (3.8.6.3): the default, or the largest text that came in a segment so far."""
+        self.scale = 0
+        """Rcv.Wind.Shift."""
+        self.fin: int | None = None
+        """Position of the peer's FIN, once seen, even if octets before it are still missing."""
+        self.up = 0
+        """RCV.UP: the position after the urgent data that the peer has told us of."""
+        self.space = 0
+        """How much is kept for a user who does not read, octets, out-of-order text included."""
+        self.dscp = 0
+        """Of the segment that arrived last (RFC 9293, 3.9.1.9, MAY-9)."""
 
     @property
     def wnd(self) -> int:
@@ -94,32 +98,40 @@ class ReceiveSequence:
         return wnd if wnd > 0 else 0
 
 
-@dataclass(slots=True)
-class Timers:
-    """When each timer expires, or NEVER. Setting is assigning. Of those that expire at one time the first in this order
-    runs first."""
+TIMERS: Final = (
+    "reordering", "loss_probe", "retransmit", "persist", "delayed_ack", "keepalive", "pacing", "user", "fin_wait_2",
+    "path_mtu", "time_wait",
+)  # fmt: skip
+"""Of those that expire at one time the first in this order runs first."""
 
-    reordering: float = NEVER
-    """How long what a later segment has overtaken is not yet lost (RFC 8985, 6.2, step 5)."""
-    loss_probe: float = NEVER
-    """PTO (RFC 8985, 7.2)."""
-    retransmit: float = NEVER
-    """RFC 6298, 5."""
-    persist: float = NEVER
-    """Zero-window probes and the silly-window override (RFC 9293, 3.8.6.1 and 3.8.6.2.1)."""
-    delayed_ack: float = NEVER
-    """RFC 9293, 3.8.6.3."""
-    keepalive: float = NEVER
-    """RFC 9293, 3.8.4."""
-    pacing: float = NEVER
-    """When the next segment may leave."""
-    user: float = NEVER
-    """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
-    fin_wait_2: float = NEVER
-    path_mtu: float = NEVER
-    """When a larger segment is tried again (RFC 1191, 6.3)."""
-    time_wait: float = NEVER
-    """2 MSL (RFC 9293, 3.6.1)."""
+
+class Timers:
+    """When each timer expires, or NEVER. Setting is assigning."""
+
+    __slots__ = TIMERS
+
+    def __init__(self) -> None:
+        self.reordering: float = NEVER
+        """How long what a later segment has overtaken is not yet lost (RFC 8985, 6.2, step 5)."""
+        self.loss_probe: float = NEVER
+        """PTO (RFC 8985, 7.2)."""
+        self.retransmit: float = NEVER
+        """RFC 6298, 5."""
+        self.persist: float = NEVER
+        """Zero-window probes and the silly-window override (RFC 9293, 3.8.6.1 and 3.8.6.2.1)."""
+        self.delayed_ack: float = NEVER
+        """RFC 9293, 3.8.6.3."""
+        self.keepalive: float = NEVER
+        """RFC 9293, 3.8.4."""
+        self.pacing: float = NEVER
+        """When the next segment may leave."""
+        self.user: float = NEVER
+        """R2 or the user timeout (RFC 9293, 3.8.3 and 3.10.8)."""
+        self.fin_wait_2: float = NEVER
+        self.path_mtu: float = NEVER
+        """When a larger segment is tried again (RFC 1191, 6.3)."""
+        self.time_wait: float = NEVER
+        """2 MSL (RFC 9293, 3.6.1)."""
 
     def stop_all(self) -> None:
         """As on entering TIME-WAIT or CLOSED, or on returning to LISTEN."""
@@ -153,53 +165,56 @@ class Timers:
         return at
 
 
-TIMERS: Final = tuple(f.name for f in fields(Timers))
-
-
-@dataclass(slots=True)
 class TimestampState:
     """RFC 7323, 3 to 5. Values are 32 bits, milliseconds of the connection's own clock."""
 
-    offset: int
-    """Added to our clock, per pair of sockets."""
-    enabled: bool = False
-    """Negotiated."""
-    recent: int = 0
-    """TS.Recent."""
-    recent_at: float = -inf
-    """When TS.Recent was set, by our clock; it is void after 24 days."""
+    __slots__ = ("enabled", "offset", "recent", "recent_at")
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        """Added to our clock, per pair of sockets."""
+        self.enabled = False
+        """Negotiated."""
+        self.recent = 0
+        """TS.Recent."""
+        self.recent_at: float = -inf
+        """When TS.Recent was set, by our clock; it is void after 24 days."""
 
 
-@dataclass(slots=True)
 class LossProbe:
     """TLP's variables (RFC 8985, 5.3)."""
 
-    owed: bool = False
-    """PTO expired: a probe goes out with the next output."""
-    end: int | None = None
-    """TLP.end_seq: what acknowledges the probe in flight."""
-    again: bool = False
-    """TLP.is_retrans: it repeated the last segment."""
-    flight_size: int = 0
-    """When it was sent."""
-    sampled: bool = True
-    """An RTT was measured since the last one."""
+    __slots__ = ("again", "end", "flight_size", "owed", "sampled")
+
+    def __init__(self) -> None:
+        self.owed = False
+        """PTO expired: a probe goes out with the next output."""
+        self.end: int | None = None
+        """TLP.end_seq: what acknowledges the probe in flight."""
+        self.again = False
+        """TLP.is_retrans: it repeated the last segment."""
+        self.flight_size = 0
+        """When it was sent."""
+        self.sampled = True
+        """An RTT was measured since the last one."""
 
 
-@dataclass(slots=True)
 class RightSizing:
     """What the receive buffer grows by: see `usertcp.tcp.auto_tuning`. Positions are octets of the peer's."""
 
-    position: int = 0
-    """First unread octet when this round trip began."""
-    began: float = -inf
-    most: int = 0
-    """The most that the user has taken in one round trip."""
-    rtt: float | None = None
-    """The round trip as the receiver sees it, seconds."""
-    mark: int = 0
-    """When text has arrived up to here, the round trip is measured again."""
-    marked_at: float = -inf
+    __slots__ = ("began", "mark", "marked_at", "most", "position", "rtt")
+
+    def __init__(self) -> None:
+        self.position = 0
+        """First unread octet when this round trip began."""
+        self.began: float = -inf
+        self.most = 0
+        """The most that the user has taken in one round trip."""
+        self.rtt: float | None = None
+        """The round trip as the receiver sees it, seconds."""
+        self.mark = 0
+        """When text has arrived up to here, the round trip is measured again."""
+        self.marked_at: float = -inf
 
 
 @dataclass(slots=True)
@@ -273,30 +288,43 @@ class AccurateEcn:
     cep_then: int = 5
 
 
-@dataclass(slots=True)
 class EcnState:
     """RFC 3168, 6.1."""
 
-    enabled: bool = False
-    """Negotiated: marks are echoed, and echoes heeded."""
-    accurate: AccurateEcn | None = None
-    """Negotiated in place of the classic one (RFC 9768)."""
-    asked: bool = False
-    """Our SYN asked for it."""
-    exact: bool = False
-    """Echo each mark by itself, for a peer that counts them (RFC 8257, 3.2)."""
-    seen: int = 0
-    """SND.UNA when the last acknowledgment was read."""
-    may_mark: bool = False
-    """Our text may have ECT: no SYN of ours went without asking (6.1.1)."""
-    echo: bool = False
-    """CE has arrived, and no CWR since: every acknowledgment has ECE."""
-    cwr_owed: bool = False
-    """cwnd was reduced, and the peer has not been told yet."""
-    answered: int = -1
-    """SND.NXT when cwnd was reduced last: what ECE says of octets before it is old news."""
-    reduced_to: int = -1
-    """The same, but only of reductions by marks."""
+    __slots__ = (
+        "accurate",
+        "answered",
+        "asked",
+        "cwr_owed",
+        "echo",
+        "enabled",
+        "exact",
+        "may_mark",
+        "reduced_to",
+        "seen",
+    )
+
+    def __init__(self) -> None:
+        self.enabled = False
+        """Negotiated: marks are echoed, and echoes heeded."""
+        self.accurate: AccurateEcn | None = None
+        """Negotiated in place of the classic one (RFC 9768)."""
+        self.asked = False
+        """Our SYN asked for it."""
+        self.exact = False
+        """Echo each mark by itself, for a peer that counts them (RFC 8257, 3.2)."""
+        self.seen = 0
+        """SND.UNA when the last acknowledgment was read."""
+        self.may_mark = False
+        """Our text may have ECT: no SYN of ours went without asking (6.1.1)."""
+        self.echo = False
+        """CE has arrived, and no CWR since: every acknowledgment has ECE."""
+        self.cwr_owed = False
+        """cwnd was reduced, and the peer has not been told yet."""
+        self.answered = -1
+        """SND.NXT when cwnd was reduced last: what ECE says of octets before it is old news."""
+        self.reduced_to = -1
+        """The same, but only of reductions by marks."""
 
 
 class Tcb:
@@ -387,9 +415,9 @@ class Tcb:
         self.state = State.CLOSED
         self.passive = False
         """Came from LISTEN (RFC 9293, 3.5, MUST-11)."""
-        self.snd = SendSequence(iss=iss, una=iss, nxt=iss, mss=mss)
-        self.rcv = ReceiveSequence(mss=mss)
-        self.path = PathMtu(most=mss)
+        self.snd = SendSequence(iss, mss)
+        self.rcv = ReceiveSequence(mss)
+        self.path = PathMtu(mss)
         self.search: Search | None = None
         """For a larger path MTU, since a black hole was suspected."""
         self.timers = Timers()

@@ -15,14 +15,18 @@ from usertcp.tcp.segment import FIN, FLAGS, PSH, Flow, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.tcp.super_segment import PACKET
 from usertcp.wire import IcmpError
-from usertcp.wire.options import read, signed, write
-from usertcp.wire.verify import TCP_HEADER, is_unfinished, verify_tcp
+from usertcp.wire.options import ALIGNED_TIMESTAMPS, only_timestamps, read_from, signed, write
+from usertcp.wire.verify import TCP_HEADER, verify_tcp
 
 _TCP: Final = struct.Struct("!HHIIHHHH")
 _IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
-_FIELDS: Final = struct.Struct("!HHIIHH2xH")
-_PLAIN: Final = struct.Struct("!BBH2xHxB2x4s4s" + _FIELDS.format[1:])
-"""What is to be known of the headers of TCP, and of IPv4 and TCP: all but identification, time to live, checksums."""
+_FIELDS: Final = struct.Struct("!IIIHH2xH")
+"""What is to be known of a TCP header: all but the checksum."""
+_PLAIN: Final = struct.Struct("!5I3I4H")
+"""An IPv4 header without options, in words, and the TCP header behind it."""
+_Plain = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+"""Said to be so, for the compiler: operations on what may be anything are slow."""
+_TCP_AND_TIMESTAMPS: Final = struct.Struct("!HHIIHHHHIII")
 _IPV6: Final = struct.Struct("!IHBB16s16s")
 _SEQ: Final = struct.Struct("!I")
 SEQ_AT: Final = {4: 24, 6: 44}
@@ -47,10 +51,14 @@ def _ip_header(local: str, remote: str, length: int, ttl: int, traffic_class: in
 
 
 @lru_cache(FLOWS)
-def flow_of(source: bytes, destination: bytes, source_port: int, destination_port: int) -> Flow:
-    """As whoever receives it sees it."""
-    family = AF_INET if len(source) == 4 else AF_INET6
-    return Flow(inet_ntop(family, destination), destination_port, inet_ntop(family, source), source_port)
+def flow_of(octets: int, source: int, destination: int, ports: int) -> Flow:
+    """As whoever receives it sees it. Addresses of so many octets; the source port stands before the other."""
+    return Flow(_text(octets, destination), ports & 0xFFFF, _text(octets, source), ports >> 16)
+
+
+@lru_cache(FLOWS)
+def _text(octets: int, address: int) -> str:
+    return inet_ntop(AF_INET if octets == 4 else AF_INET6, address.to_bytes(octets, "big"))
 
 
 class FastCodec:
@@ -84,13 +92,21 @@ class FastCodec:
     def headers(self, flow: Flow, seg: Segment) -> bytes:
         """The headers of a packet whose text stands elsewhere and whose TCP checksum is left to the link: as yet it is
         the sum of the pseudo-header. For segments without a signature."""
-        options = write(seg.options)
-        offset_flags = (TCP_HEADER + len(options)) << 10 | seg.flags
+        stamps = only_timestamps(seg.options)
+        options = write(seg.options) if stamps is None else b""
+        header = TCP_HEADER + len(options) if stamps is None else _TCP_AND_TIMESTAMPS.size
+        offset_flags = header << 10 | seg.flags
         local, local_port, remote, remote_port = flow
         ttl = self.ttl if seg.ttl is None else seg.ttl
-        ip, pseudo = _ip_header(local, remote, TCP_HEADER + len(options) + len(seg.data), ttl, seg.traffic_class)
-        tcp = _TCP.pack(local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, pseudo, seg.up)
-        return ip + tcp + options
+        ip, pseudo = _ip_header(local, remote, header + len(seg.data), ttl, seg.traffic_class)
+        if stamps is None:
+            tcp = _TCP.pack(local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, pseudo, seg.up)
+            return ip + tcp + options
+        value, echo = stamps
+        return ip + _TCP_AND_TIMESTAMPS.pack(
+            local_port, remote_port, seg.seq, seg.ack, offset_flags, seg.wnd, pseudo, seg.up,
+            ALIGNED_TIMESTAMPS, value, echo,
+        )  # fmt: skip
 
     def unfinished(self, flow: Flow, seg: Segment) -> list[tuple[int, bytes, Buffer]]:
         """The packets of a segment, or of a super-segment, of no more text than fits into one: the offset of that text,
@@ -120,21 +136,20 @@ def _decode_plain(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segm
     """What nearly every packet is, IPv4 without options, and TCP, whole and intact. None: it is not."""
     if len(packet) < 40:
         return None
-    (
-        version_ihl, traffic_class, end, fragment, protocol, source, destination,
-        source_port, destination_port, seq, ack, offset_flags, wnd, up,
-    ) = _PLAIN.unpack_from(packet)  # fmt: skip
-    data = 20 + (packet[32] >> 4) * 4
-    if version_ihl != 0x45 or protocol != TCP or fragment & (MORE_FRAGMENTS | OFFSET):
+    plain: _Plain = _PLAIN.unpack_from(packet)
+    first, second, third, source, destination, ports, seq, ack, offset_flags, wnd, own, up = plain
+    data, end = 20 + (offset_flags >> 12) * 4, first & 0xFFFF
+    if first >> 24 != 0x45 or third >> 16 & 0xFF != TCP or second & (MORE_FRAGMENTS | OFFSET):
         return None
-    if not 40 <= data <= end <= len(packet) or int.from_bytes(packet[:20], "big") % MODULUS:
+    if not 40 <= data <= end <= len(packet) or (first + second + third + source + destination) % MODULUS:
         return None
-    if unfinished_checksum and is_unfinished(packet, 20, pseudo_header(source, destination, TCP, end - 20)):
+    pseudo = source + destination + TCP + end - 20
+    if unfinished_checksum and (own - pseudo) % MODULUS == 0:  # See `is_unfinished`.
         pass
-    elif checksum(packet[12:end], TCP + end - 20):  # The addresses stand right before the segment.
+    elif checksum(packet[20:end], pseudo):
         return None
-    flow = flow_of(source, destination, source_port, destination_port)
-    return flow, _segment(packet, 20, data, end, traffic_class, seq, ack, offset_flags, wnd, up)
+    seg = _segment(packet, 20, data, end, first >> 16 & 0xFF, seq, ack, offset_flags, wnd, up)
+    return flow_of(4, source, destination, ports), seg
 
 
 def _decode_any(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segment] | IcmpError | None:
@@ -146,8 +161,9 @@ def _decode_any(packet: Buffer, unfinished_checksum: bool) -> tuple[Flow, Segmen
         flow = Flow(error.source, error.source_port, error.destination, error.destination_port)
         return IcmpError(error.reporter, flow, error.seq, error.version, error.type, error.code, error.mtu)
     data = verify_tcp(packet, header, unfinished_checksum)
-    source_port, destination_port, *fields = _FIELDS.unpack_from(packet, header.start)
-    flow = flow_of(header.source, header.destination, source_port, destination_port)
+    ports, *fields = _FIELDS.unpack_from(packet, header.start)
+    source, destination = int.from_bytes(header.source, "big"), int.from_bytes(header.destination, "big")
+    flow = flow_of(len(header.source), source, destination, ports)
     return flow, _segment(packet, header.start, data, header.end, header.traffic_class, *fields)
 
 
@@ -164,7 +180,7 @@ def _segment(
     up: int,
 ) -> Segment:
     """What stands at *start*, its text from *data* to *end*."""
-    options = read(bytes(packet[start + TCP_HEADER : data]))
+    options = read_from(packet, start + TCP_HEADER, data)
     if options.signature is not None:
         options.signature.header = bytes(packet[start:data])
     text = packet[data:end] if isinstance(packet, memoryview) else bytes(packet[data:end])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from usertcp.ip import extension
 from usertcp.ip.checksum import Buffer
@@ -13,51 +13,49 @@ from usertcp.tcp.sequence import HALF, MASK
 
 _LOOK: Final = struct.Struct("!B5xHxB10xHH")
 """Of an IPv4 header without options: version and length, fragment, protocol; and the ports behind it."""
+_LOOK_OCTETS: Final = 24
+_Look = tuple[int, int, int, int, int]
+
+NO_PORT: Final = 0
+"""It takes more than a look."""
+NOT_FOR_US: Final = -1
 
 
-class Ports(NamedTuple):
-    """What `ports` saw."""
-
-    protocol: int
-    """The IP protocol number; in IPv6 the first next header."""
-    source: int
-    """TCP source port; 0 if a look does not show it."""
-    destination: int
-    """TCP destination port; 0 if a look does not show it."""
-
-
-def ports(packet: Buffer) -> Ports | None:
-    """A cheap look that spares the codecs traffic that is not ours; verifies nothing, raises nothing.
+def port_of(packet: Buffer) -> int:
+    """The TCP destination port, by a cheap look that spares the codecs traffic that is not ours; verifies nothing,
+    raises nothing.
 
     Returns:
-      None for what `Codec.decode` has no use for: neither TCP, nor ICMP, nor hidden behind IPv6 extension headers.
-      Ports are 0 where it takes more than a look: ICMP, fragments, extension headers, octets too few or not IP at all.
+      `NO_PORT` for ICMP, fragments, what has extension headers, or octets too few, and for what is not IP at all.
+      `NOT_FOR_US` for what `Codec.decode` has no use for: neither TCP, nor ICMP, nor hidden behind extension headers.
     """
-    if len(packet) < _LOOK.size:
-        return Ports(0, 0, 0)
-    version_ihl, fragment, protocol, source, destination = _LOOK.unpack_from(packet)
+    if len(packet) < _LOOK_OCTETS:
+        return NO_PORT
+    look: _Look = _LOOK.unpack_from(packet)
+    version_ihl, fragment, protocol, _, destination = look
     if version_ihl == 0x45 and protocol == TCP and not fragment & (MORE_FRAGMENTS | OFFSET):
-        return Ports(TCP, source, destination)
+        return destination
     version = version_ihl >> 4
     if version == 4:
         at = (version_ihl & 15) * 4
         if protocol not in (TCP, ICMP):
-            return None
+            return NOT_FOR_US
         fragmented = fragment & (MORE_FRAGMENTS | OFFSET)
     elif version == 6:
         protocol, at, fragmented = packet[6], 40, 0
         if protocol not in (TCP, ICMPV6) and protocol not in extension.KINDS:
-            return None
+            return NOT_FOR_US
     else:
-        return Ports(0, 0, 0)
+        return NO_PORT
     if protocol != TCP or fragmented or len(packet) < at + 4:
-        return Ports(protocol, 0, 0)
-    return Ports(TCP, packet[at] << 8 | packet[at + 1], packet[at + 2] << 8 | packet[at + 3])
+        return NO_PORT
+    return packet[at + 2] << 8 | packet[at + 3]
 
 
 _BARE: Final = struct.Struct("!I2xHxB2xQIIIH6xI")
 """Of IPv4 and TCP with timestamps: version to total length, fragment, protocol, addresses, ports, SEQ, ACK, offset and
 flags, the beginning of the options."""
+_Bare = tuple[int, int, int, int, int, int, int, int, int]
 _VERSION_TO_LENGTH: Final = 0x4500_0034
 _OFFSET_AND_ACK: Final = 0x8010
 _ALIGNED_TIMESTAMPS: Final = 0x0101_080A
@@ -83,7 +81,8 @@ def _bare(packet: Buffer) -> tuple[int, int, int, int] | None:
     """Addresses, ports, SEQ and ACK of a packet that does nothing but acknowledge; None if it does more, or is none."""
     if len(packet) < _VERSION_TO_LENGTH & 0xFFFF:
         return None
-    head, fragment, protocol, addresses, ports, seq, ack, offset_flags, options = _BARE.unpack_from(packet)
+    bare: _Bare = _BARE.unpack_from(packet)
+    head, fragment, protocol, addresses, ports, seq, ack, offset_flags, options = bare
     if (
         head != _VERSION_TO_LENGTH
         or fragment & (MORE_FRAGMENTS | OFFSET)

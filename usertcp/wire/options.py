@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
-from functools import lru_cache
 from itertools import chain
 from typing import Final
 
 from usertcp.errors import MalformedPacket
+from usertcp.ip.checksum import Buffer
 from usertcp.tcp.options import LONGEST, NO_OPTIONS, EcnFeedback, Options, Signature
 
 END: Final = 0
@@ -28,9 +28,16 @@ ACCURATE_ECN: Final = 172, 174
 _FORMATS: Final = {MSS: "!H", WINDOW_SCALE: "!B", SACK_PERMITTED: "!", TIMESTAMPS: "!II", USER_TIMEOUT: "!H"}
 _LENGTHS: Final = {kind: struct.calcsize(form) for kind, form in _FORMATS.items()}
 _TWO_NUMBERS: Final = struct.Struct("!II")
-_ALIGNED_TIMESTAMPS: Final = b"\x01\x01\x08\x0a"
+_OF_SYN: Final = struct.Struct("!HHHHIIHBB")
+"""A SYN that has everything, as we and Linux write it: MSS, SACK-permitted, timestamps, a NOP and the window scale. In
+16 bits each the first three kinds and their lengths, then NOP and the last kind."""
+_OfSyn = tuple[int, int, int, int, int, int, int, int, int]
+ALIGNED_TIMESTAMPS: Final = 0x0101_080A
+"""Two NOPs, and what stands before the two values."""
+_TIMESTAMPS: Final = struct.Struct("!III")
+_ALIGNED: Final = ALIGNED_TIMESTAMPS.to_bytes(4, "big")
 _ALIGNED_SACK: Final = b"\x01\x01\x05"
-_SACK_BEHIND_TIMESTAMPS: Final = {n: struct.Struct(f"!4sII4B{2 * n}I") for n in range(1, 4)}
+_SACK_BEHIND_TIMESTAMPS: Final = {n: struct.Struct(f"!III4B{2 * n}I") for n in range(1, 4)}
 """By the number of blocks."""
 
 
@@ -86,13 +93,15 @@ def write(options: Options) -> bytes:
     """The octets of the list, padded with zeros to a multiple of four (RFC 9293, 3.1, MUST-69)."""
     if options is NO_OPTIONS:
         return b""
-    if options.timestamps and _nothing_rare(options):
+    if options.timestamps and _not_of_syn(options) and _nothing_rare(options):
         if not options.sack:
-            return _ALIGNED_TIMESTAMPS + _TWO_NUMBERS.pack(*options.timestamps)
+            return _TIMESTAMPS.pack(ALIGNED_TIMESTAMPS, *options.timestamps)
         if (form := _SACK_BEHIND_TIMESTAMPS.get(len(options.sack))) is not None:
             length = form.size - 14
             edges = chain.from_iterable(options.sack)
-            return form.pack(_ALIGNED_TIMESTAMPS, *options.timestamps, NOP, NOP, SACK, length, *edges)
+            return form.pack(ALIGNED_TIMESTAMPS, *options.timestamps, NOP, NOP, SACK, length, *edges)
+    if (octets := _all_of_syn(options)) is not None:
+        return octets
     octets = b""
     for kind, value in layout(options):
         if kind <= NOP:
@@ -103,13 +112,29 @@ def write(options: Options) -> bytes:
     return octets + bytes(-len(octets) % 4)
 
 
+def _all_of_syn(options: Options) -> bytes | None:
+    """The octets, if there is exactly what `_OF_SYN` has."""
+    stamps, mss, scale = options.timestamps, options.mss, options.window_scale
+    if stamps is None or mss is None or scale is None or not options.sack_permitted or options.sack:
+        return None
+    value, echo = stamps
+    return _OF_SYN.pack(0x0204, mss, 0x0402, 0x080A, value, echo, 0x0103, 3, scale) if _nothing_rare(options) else None
+
+
+def only_timestamps(options: Options) -> tuple[int, int] | None:
+    """The timestamps, if there is nothing else, as in nearly every segment."""
+    return options.timestamps if not options.sack and _not_of_syn(options) and _nothing_rare(options) else None
+
+
+def _not_of_syn(options: Options) -> bool:
+    """Is there none that only comes with a SYN?"""
+    return options.mss is None and options.window_scale is None and not options.sack_permitted
+
+
 def _nothing_rare(options: Options) -> bool:
-    """Is there none but those that ordinary segments of most connections have: timestamps and SACK?"""
+    """Is there none but those that most connections have?"""
     return (
-        options.mss is None
-        and options.window_scale is None
-        and not options.sack_permitted
-        and options.user_timeout is None
+        options.user_timeout is None
         and options.signature is None
         and options.fast_open is None
         and options.accurate_ecn is None
@@ -189,6 +214,20 @@ def _right_length(kind: int, octets: int) -> bool:
     return _LENGTHS.get(kind, octets) == octets
 
 
+def read_from(packet: Buffer, at: int, end: int) -> Options:
+    """`read` what stands from *at* to *end* in a packet. Nearly every segment has timestamps and nothing else.
+
+    Raises:
+      MalformedPacket: as `split`.
+    """
+    if end - at == _TIMESTAMPS.size:
+        three: tuple[int, int, int] = _TIMESTAMPS.unpack_from(packet, at)
+        kind, value, echo = three
+        if kind == ALIGNED_TIMESTAMPS:
+            return Options(timestamps=(value, echo))
+    return read(bytes(packet[at:end])) if end > at else NO_OPTIONS
+
+
 def read(octets: bytes) -> Options:
     """The values of a list of options. Of an option that comes twice the last counts, as in Linux.
 
@@ -197,14 +236,17 @@ def read(octets: bytes) -> Options:
     """
     if not octets:
         return NO_OPTIONS
-    if octets[:4] == _ALIGNED_TIMESTAMPS:
-        length = len(octets)
-        if length == 12:
-            return _with_timestamps(octets)
-        if octets[12:15] == _ALIGNED_SACK and octets[15] == length - 14 and length > 16 and length % 8 == 0:
-            return Options(
-                timestamps=_TWO_NUMBERS.unpack_from(octets, 4), sack=tuple(_TWO_NUMBERS.iter_unpack(octets[16:]))
-            )
+    if len(octets) == _OF_SYN.size:
+        all_of: _OfSyn = _OF_SYN.unpack(octets)
+        first, mss, second, third, value, echo, fourth, length, scale = all_of
+        if (first, second, third, fourth, length) == (0x0204, 0x0402, 0x080A, 0x0103, 3):
+            return Options(mss=mss, window_scale=scale, sack_permitted=True, timestamps=(value, echo))
+    blocks = len(octets) - 16
+    aligned = octets.startswith(_ALIGNED) and octets[12:15] == _ALIGNED_SACK
+    if aligned and blocks > 0 and blocks % 8 == 0 and octets[15] == 2 + blocks:
+        return Options(
+            timestamps=_TWO_NUMBERS.unpack_from(octets, 4), sack=tuple(_TWO_NUMBERS.iter_unpack(octets[16:]))
+        )
     options = Options()
     unknown = []
     for kind, data in split(octets):
@@ -232,9 +274,3 @@ def read(octets: bytes) -> Options:
             unknown.append((kind, data))
     options.unknown = tuple(unknown)
     return options
-
-
-@lru_cache(256)
-def _with_timestamps(octets: bytes) -> Options:
-    """Nearly every segment of a connection with timestamps has nothing else, and those of one millisecond are alike."""
-    return Options(timestamps=_TWO_NUMBERS.unpack_from(octets, 4))

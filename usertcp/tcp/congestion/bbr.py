@@ -9,24 +9,26 @@ from __future__ import annotations
 from collections import deque
 from enum import StrEnum
 from math import inf, log
+from typing import Final
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.congestion.delivery import Delivery
 from usertcp.tcp.congestion.reno import LARGEST_WINDOW
 
-HIGH_GAIN = 2 / log(2)
+HIGH_GAIN: Final = 2 / log(2)
 """The smallest that doubles the rate in each round trip."""
-CYCLE = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+CYCLE: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Gains while probing for bandwidth, a round trip each: try more, drain what that queued, cruise."""
-BANDWIDTH_ROUNDS = 10
-LONGEST_GAP = 1.0
+BANDWIDTH_ROUNDS: Final = 10
+LONGEST_GAP: Final = 1.0
 """Seconds between two full segments."""
-DELAY_SECONDS = 10.0
-PROBE_RTT_SECONDS = 0.2
-FULL_GROWTH = 1.25
-FULL_ROUNDS = 3
+DELAY_SECONDS: Final = 10.0
+PROBE_RTT_SECONDS: Final = 0.2
+FULL_GROWTH: Final = 1.25
+FULL_ROUNDS: Final = 3
 """The pipe is full once the bandwidth has not grown by a quarter for so many round trips."""
-LEAST_SEGMENTS = 4
-QUANTA = 3
+LEAST_SEGMENTS: Final = 4
+QUANTA: Final = 3
 """Segments beyond the model, for ACKs that come late or in lumps."""
 
 
@@ -37,6 +39,7 @@ class Mode(StrEnum):
     PROBE_RTT = "PROBE-RTT"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Bbr:
     """All quantities in octets and seconds, rates in octets per second."""
 

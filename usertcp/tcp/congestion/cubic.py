@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from math import cbrt
+from typing import Final
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.congestion.hystart import HyStart
 from usertcp.tcp.congestion.reno import Reno
 
-C = 0.4
+C: Final = 0.4
 """Segments per cubic second (5)."""
-BETA = 0.7
+BETA: Final = 0.7
 """What a loss leaves of the window (4.6)."""
-ALPHA = 3 * (1 - BETA) / (1 + BETA)
+ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)
 """Segments per round trip with which AIMD gets as much as Reno does, though a loss costs it less (4.3)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Cubic(Reno):
     """Reno but for the growth in congestion avoidance, what a loss leaves, and how the first slow start ends.
 
@@ -92,7 +95,7 @@ class Cubic(Reno):
         if self.epoch_start is None:
             self._begin_epoch(now)
         t = self._elapsed(now)
-        self.w_est += (ALPHA if self.w_est < self.cwnd_prior else 1) * self.smss * acked / self.cwnd  # equation 4
+        self.w_est += (ALPHA if self.w_est < self.cwnd_prior else 1.0) * self.smss * acked / self.cwnd  # equation 4
         w_cubic = self.w_cubic(t)
         if w_cubic < self.w_est:
             self.cwnd = max(self.cwnd, int(self.w_est))  # the Reno-friendly region (4.3)

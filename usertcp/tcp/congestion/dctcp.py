@@ -3,12 +3,16 @@ and where all do the same: it starves beside others, or they beside it."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.congestion.reno import Reno
 
-G = 1 / 16
+G: Final = 1 / 16
 """Weight of the newest window in the estimate (3.3)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Dctcp(Reno):
     """Reno, but for what a mark costs (RFC 8257, 3.3). All quantities in octets."""
 

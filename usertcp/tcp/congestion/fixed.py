@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.congestion.delivery import Delivery
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Fixed:
     """For labs only: what happens to a network, and to the others in it, if nobody slows down.
 

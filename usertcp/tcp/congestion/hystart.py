@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
-MIN_RTT_THRESHOLD = 0.004
-MAX_RTT_THRESHOLD = 0.016
-MIN_RTT_DIVISOR = 8
-SAMPLES = 8
+MIN_RTT_THRESHOLD: Final = 0.004
+MAX_RTT_THRESHOLD: Final = 0.016
+MIN_RTT_DIVISOR: Final = 8
+SAMPLES: Final = 8
 """N_RTT_SAMPLE: round trips to measure in a round before it is judged."""
-CSS_GROWTH_DIVISOR = 4
-CSS_ROUNDS = 5
-LIMIT = 8
+CSS_GROWTH_DIVISOR: Final = 4
+CSS_ROUNDS: Final = 5
+LIMIT: Final = 8
 """L: segments that one ACK may add at most, since what leaves is not paced."""
 
 

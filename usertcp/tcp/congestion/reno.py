@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.congestion.delivery import Delivery
 
-LARGEST_WINDOW = 65535 << 14
+LARGEST_WINDOW: Final = 65535 << 14
 """The largest window that can be advertised: "arbitrarily high" for the first ssthresh (RFC 5681, 3.1)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Reno:
     """Slow start and congestion avoidance (RFC 5681, 3.1). All quantities in octets."""
 

@@ -88,8 +88,10 @@ class Transmissions:
 
     def forget(self, una: int) -> None:
         """What lies before *una* is acknowledged."""
-        acknowledged = bisect_right(self._lefts, una) - 1
-        if acknowledged > 0:
+        if una >= self.end:
+            self._lefts.clear()
+            self._of.clear()
+        elif (acknowledged := bisect_right(self._lefts, una) - 1) > 0:
             del self._lefts[:acknowledged], self._of[:acknowledged]
 
 
@@ -134,8 +136,8 @@ class Rack:
         timestamp came back. It is the last one in order (RFC 7323, 4.3): of what is beyond *una* it says nothing."""
         latest: Transmission | None = None
         edge = 0
-        for span in sorted(spans):
-            for _, end, sent in self.sent.of(*span):
+        for left, right in sorted(spans) if len(spans) > 1 else spans:
+            for _, end, sent in self.sent.of(left, right):
                 if end > self.fack:
                     self.fack = end
                 elif end < self.fack and not sent.again:
