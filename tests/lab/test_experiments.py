@@ -45,13 +45,21 @@ def experiment(body: Callable[[Lab], object]) -> Experiment:
     return Experiment("mine", "Mine", "", "", do)
 
 
+def its_claims_hold(name: str, link: LinkName = "raw") -> None:
+    """Played beside a kernel with timers of its own, an experiment needs a machine that does not stop for a moment: if
+    it did not hold, it is given a second chance."""
+    broken = []
+    for _ in range(2):
+        outcome = outcome_of(EXPERIMENTS[name], link=link)
+        if outcome.held:
+            return
+        broken.append((outcome.error, [claim.text for claim in outcome.claims if not claim.held]))
+    raise AssertionError(broken)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_its_claims_hold(child: Child, name: str) -> None:
-    def inside() -> None:
-        outcome = outcome_of(EXPERIMENTS[name])
-        assert outcome.held, (outcome.error, [claim.text for claim in outcome.claims if not claim.held])
-
-    child(inside)
+    child(partial(its_claims_hold, name))
 
 
 @pytest.mark.parametrize("name", ON_PACKET_SOCKETS)
@@ -59,11 +67,7 @@ def test_its_claims_hold_on_packet_sockets_too(name: str) -> None:
     """Where we send super-segments, unless a fault is to hit single ones, and acknowledge when the program had its
     turn."""
 
-    def inside() -> None:
-        outcome = outcome_of(EXPERIMENTS[name], link="packet")
-        assert outcome.held, (outcome.error, [claim.text for claim in outcome.claims if not claim.held])
-
-    Child(os.getuid())(inside)
+    Child(os.getuid())(partial(its_claims_hold, name, "packet"))
 
 
 def test_each_of_the_eleven_states_is_to_be_seen_in_some_ladder(child: Child) -> None:

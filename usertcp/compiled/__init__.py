@@ -46,7 +46,21 @@ PATTERNS = (
     "runtime/*.py",
     *(
         f"link/{name}.py"
-        for name in ("ethernet", "neighbours", "packet", "packet_sockets", "path", "tun", "virtual_time", "vnet")
+        for name in (
+            "ethernet",
+            "interfaces",
+            "neighbours",
+            "nftables",
+            "packet",
+            "packet_sockets",
+            "path",
+            "reservation",
+            "routes",
+            "rst_guard",
+            "tun",
+            "virtual_time",
+            "vnet",
+        )
     ),
 )
 INTERPRETED = (

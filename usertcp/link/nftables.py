@@ -14,6 +14,7 @@ import struct
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, AF_NETLINK, IPPROTO_TCP, SOCK_NONBLOCK, SOCK_RAW, AddressFamily, socket
 from typing import Any, NamedTuple
 
@@ -174,8 +175,14 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def element(key: bytes) -> bytes:
-    """An element of a set."""
-    return attribute(ELEMENT | NLA_F_NESTED, attribute(KEY | NLA_F_NESTED, attribute(VALUE, key)))
+    """An element of a set. The key is of whole words."""
+    return _before_key(len(key)) + key
+
+
+@lru_cache
+def _before_key(length: int) -> bytes:
+    key = attribute(KEY | NLA_F_NESTED, attribute(VALUE, bytes(length)))
+    return attribute(ELEMENT | NLA_F_NESTED, key)[:-length]
 
 
 def load(field: Field, register: int = FIRST_REGISTER) -> Expressions:

@@ -20,6 +20,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import NamedTuple
 
 from usertcp.errors import SetupError
@@ -131,7 +132,7 @@ class NftablesGuard(Guard):
     def _add(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             for family in claim.families:
-                if (name := set_name(family, claim)) not in self._sets:
+                if (name := set_name(family, bool(claim.local), bool(claim.peer))) not in self._sets:
                     self._add_set_and_rule(name, family, claim)
         self._table.add_elements(keys(claims))
 
@@ -154,10 +155,11 @@ class NftablesGuard(Guard):
         self._table.close()
 
 
-def set_name(family: socket.AddressFamily, claim: Claim) -> str:
-    """The set for claims of this shape, as `nft list ruleset` shows it."""
+@lru_cache
+def set_name(family: socket.AddressFamily, local: bool, peer: bool) -> str:
+    """The set for claims of this shape, with an address or a peer or without, as `nft list ruleset` shows it."""
     version = "ip" if family == socket.AF_INET else "ip6"
-    return "-".join([version, *(["local"] if claim.local else []), "port", *(["peer"] if claim.peer else [])])
+    return "-".join([version, *(["local"] if local else []), "port", *(["peer"] if peer else [])])
 
 
 def keys(claims: Sequence[Claim]) -> dict[str, list[bytes]]:
@@ -165,7 +167,7 @@ def keys(claims: Sequence[Claim]) -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = {}
     for claim in claims:
         for family in claim.families:
-            found.setdefault(set_name(family, claim), []).append(key(claim))
+            found.setdefault(set_name(family, bool(claim.local), bool(claim.peer)), []).append(key(claim))
     return found
 
 
