@@ -89,7 +89,7 @@ def test_it_is_used_for_as_long_as_the_sources_are_what_it_was_made_from(install
 
 def test_what_is_not_compiled_may_change(installation: Installation) -> None:
     installation.has_machine_code()
-    with (installation.package / "tcp" / "congestion" / "reno.py").open("a") as file:
+    with (installation.package / "tcp" / "events.py").open("a") as file:
         file.write("# A student was here.\n")
     assert installation.in_use()
 

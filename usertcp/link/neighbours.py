@@ -16,7 +16,7 @@ CHANGES: Final = 0x1 | 0x4 | 0x40 | 0x400 | 0x80 | 0x40000
 USABLE: Final = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
 """NUD_REACHABLE, STALE, DELAY, PROBE, NOARP and PERMANENT."""
 ETHERNET: Final = 1
-MOST: Final = 1 << 14
+MOST = 1 << 14
 """Destinations to remember; strangers choose them, when they call us."""
 ETHERTYPE: Final = {4: b"\x08\x00", 6: b"\x86\xdd"}
 

@@ -17,7 +17,7 @@ from usertcp.tcp.congestion.reno import LARGEST_WINDOW
 
 HIGH_GAIN: Final = 2 / log(2)
 """The smallest that doubles the rate in each round trip."""
-CYCLE: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+CYCLE: Final[tuple[float, ...]] = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Gains while probing for bandwidth, a round trip each: try more, drain what that queued, cruise."""
 BANDWIDTH_ROUNDS: Final = 10
 LONGEST_GAP: Final = 1.0
