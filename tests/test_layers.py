@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "link/tun.py": (set(), {"trio", "pyroute2"}),
     "link/nftables.py": (set(), {"pyroute2"}),
     "link/rst_guard.py": (set(), {"trio", "pyroute2"}),
-    "runtime": ({"tcp", "wire", "link", "ip"}, {"trio"}),
+    "runtime": ({"compiled", "tcp", "wire", "link", "ip"}, {"trio"}),
     "trace": ({*VALUES, "wire"}, {"scapy"}),
     "testing": ({"tcp", "link", "runtime"}, {"trio"}),
     "sim": ({"tcp", "link", "runtime", "testing"}, {"trio"}),

@@ -19,7 +19,8 @@ from usertcp.errors import (
 from usertcp.link import Link
 from usertcp.runtime.default import open_tcp_stream, serve_tcp
 from usertcp.runtime.listener import TcpListener
-from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.opening import open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.ao import MasterKey
 from usertcp.tcp.config import Config

@@ -30,7 +30,7 @@ from usertcp.link.interfaces import with_interface
 from usertcp.link.packet_sockets import RECEIVE_BUFFER
 from usertcp.link.reservation import Reservations
 from usertcp.link.rst_guard import ACTIVE_PORTS, MARK, IptablesGuard, NftablesGuard, kernel_resets, open_guard
-from usertcp.runtime.stack import named_link
+from usertcp.runtime.opening import named_link
 from usertcp.tcp.config import Config
 
 SYSCTL = Path("/proc/sys")

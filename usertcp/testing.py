@@ -24,7 +24,8 @@ from trio._core import _run as scheduler
 from usertcp.link.memory import MemoryLink, memory_links
 from usertcp.link.path import Path
 from usertcp.link.virtual_time import VIRTUAL_TIME, VirtualTime
-from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.opening import open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import Tracer

@@ -16,7 +16,7 @@ from usertcp.bench.bad_path import PATH, WrongOctets, compare, of_kernel, of_use
 from usertcp.errors import SetupError
 from usertcp.lab import Peer, enter, middle_box
 from usertcp.link.path import Path
-from usertcp.runtime.stack import open_stack
+from usertcp.runtime.opening import open_stack
 from usertcp.tcp.config import Config
 from usertcp.tcp.status import Status
 from usertcp.wire.fast import FastCodec

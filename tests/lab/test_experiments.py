@@ -13,7 +13,7 @@ from tests.lab.conftest import Child
 from usertcp.errors import SetupError
 from usertcp.lab import Experiment, Lab, Outcome, enter, experiments, find, run
 from usertcp.lab.peer import echo
-from usertcp.runtime.stack import LinkName
+from usertcp.runtime.opening import LinkName
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import StateEntered, TraceRecord
 from usertcp.tcp.state import State

@@ -26,7 +26,7 @@ from usertcp.link.packet import PacketLink
 from usertcp.link.packet_sockets import RECEIVE_BUFFER
 from usertcp.link.raw import RawLink
 from usertcp.link.resolution import IS_AT, UNRESOLVED, WHO_HAS
-from usertcp.runtime.stack import open_stack
+from usertcp.runtime.opening import open_stack
 from usertcp.tcp.config import Config
 from usertcp.tcp.segment import SYN, Flow, Segment
 from usertcp.wire.fast import FastCodec

@@ -17,7 +17,8 @@ from tests.link.exchange import CONFIG, SIZE, TEXT, exchange, serving, until
 from usertcp.errors import ConnectionTimedOut
 from usertcp.link import Link
 from usertcp.link.packet import PacketLink
-from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.opening import open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.runtime.stream import TcpStream
 
 pytestmark = pytest.mark.lab

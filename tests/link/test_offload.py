@@ -23,7 +23,7 @@ from usertcp.link.packet import PacketLink
 from usertcp.link.packet_sockets import PACKET_VNET_HDR, SOL_PACKET
 from usertcp.link.path import Path
 from usertcp.link.tun import TunLink
-from usertcp.runtime.stack import named_link, open_stack
+from usertcp.runtime.opening import named_link, open_stack
 from usertcp.wire.fast import FastCodec
 
 pytestmark = pytest.mark.lab

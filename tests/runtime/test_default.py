@@ -21,7 +21,7 @@ class Raw:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.links: list[MemoryLink] = []
-        monkeypatch.setattr("usertcp.runtime.stack.named_link", self.open)
+        monkeypatch.setattr("usertcp.runtime.opening.named_link", self.open)
         monkeypatch.setattr("usertcp.runtime.default.named_link", self.open)
 
     def plug(self) -> MemoryLink:

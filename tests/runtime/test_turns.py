@@ -11,7 +11,8 @@ import trio
 
 from usertcp.link import Buffer, Link
 from usertcp.link.memory import MemoryLink, memory_links
-from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.opening import open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.runtime.turns import Turns
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options

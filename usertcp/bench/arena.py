@@ -21,7 +21,7 @@ from usertcp.lab.namespaces import Namespaces
 from usertcp.lab.parent import Parent
 from usertcp.link import Link
 from usertcp.link.tun import TunLink
-from usertcp.runtime.stack import named_link
+from usertcp.runtime.opening import named_link
 
 TIME_LIMIT, GRACE = 60.0, 2.0
 """Seconds of silence after which a run has failed, and that our end has when the peer has failed."""

@@ -18,7 +18,7 @@ from usertcp.lab.middle_box import OURS, PEER, middle_box
 from usertcp.link.impair import ImpairedLink
 from usertcp.link.path import Path
 from usertcp.link.raw import RawLink
-from usertcp.runtime.stack import open_stack
+from usertcp.runtime.opening import open_stack
 from usertcp.tcp.config import Config
 from usertcp.wire.fast import FastCodec
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from usertcp.bench import programs, sockets
 from usertcp.bench.measure import SINK, SOURCE, Sample, Setting
-from usertcp.runtime.stack import LinkName
+from usertcp.runtime.opening import LinkName
 from usertcp.sim.play import play
 from usertcp.sim.scenario import Scenario
 

@@ -13,7 +13,7 @@ from time import perf_counter, process_time
 from typing import Literal, NamedTuple
 
 from usertcp.link import Link
-from usertcp.runtime.stack import LinkName
+from usertcp.runtime.opening import LinkName
 
 BenchLink = LinkName | Literal["tun"]
 """What usertcp can run over."""

@@ -32,7 +32,8 @@ from usertcp.bench.measure import (
 )
 from usertcp.bench.tls import NAME, client_context
 from usertcp.lab import cable
-from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.opening import open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.tcp.config import Config
 
 CONFIG = Config(congestion="cubic", nagle=False, backlog=sockets.BACKLOG)

@@ -23,7 +23,8 @@ from usertcp.errors import (
     SetupError,
     TcpError,
 )
-from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.opening import open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 from usertcp.tcp.segment import Flow

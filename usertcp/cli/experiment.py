@@ -11,7 +11,7 @@ from usertcp.cli.screen import Screen
 from usertcp.lab.experiment import Experiment, Outcome, run
 from usertcp.lab.peer import Peer
 from usertcp.lab.workbench import CONFIG
-from usertcp.runtime.stack import LinkName
+from usertcp.runtime.opening import LinkName
 
 
 async def perform(experiment: Experiment, peer: Peer, msl: float | None, link: LinkName, view: View) -> int:

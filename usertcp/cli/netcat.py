@@ -12,7 +12,8 @@ from usertcp.cli.relay import serve
 from usertcp.cli.resolve import resolve
 from usertcp.cli.screen import Screen
 from usertcp.errors import TcpError
-from usertcp.runtime.stack import Stack, open_stack
+from usertcp.runtime.opening import open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 

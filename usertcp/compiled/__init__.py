@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 else:
 
     def mypyc_attr(**_):
-        """Says to mypyc what a compiled class may do; to Python nothing."""
+        """Says to mypyc what it may do with a class, to Python nothing: *allow_interpreted_subclasses*; *acyclic*, its
+        objects are part of no cycle, so the collector of garbage need not know them; *free_list_len*, how many to keep
+        for the next."""
         return lambda kind: kind
 
 
@@ -67,7 +69,7 @@ INTERPRETED = (
     "__init__.py",  # Packages; in them is what others inherit from, as `Link`, and nobody can from compiled classes.
     "tcp/events.py",  # Nobody wants trace records who is in a hurry.
     "wire/scapy.py",  # Nor Scapy.
-    "runtime/stack.py",  # Asynchronous generators mypyc does not know.
+    "runtime/opening.py",  # Asynchronous generators mypyc does not know.
 )
 """What the patterns find, and stays as it is."""
 

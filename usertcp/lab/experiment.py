@@ -31,7 +31,7 @@ from usertcp.lab import cable, namespaces
 from usertcp.lab.experiments import ORDER
 from usertcp.lab.peer import Peer
 from usertcp.lab.workbench import Claim, Lab, open_lab
-from usertcp.runtime.stack import LinkName
+from usertcp.runtime.opening import LinkName
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import Tracer
 

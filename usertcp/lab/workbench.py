@@ -16,7 +16,8 @@ from usertcp.lab.peer import Handler, Peer
 from usertcp.link import Buffer, Direction, Link
 from usertcp.link.rewrite import Rewrite, RewrittenLink, dissect
 from usertcp.runtime.listener import TcpListener
-from usertcp.runtime.stack import LinkName, Stack, named_link, open_stack
+from usertcp.runtime.opening import LinkName, named_link, open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import PacketIn, PacketOut, Record, SegmentIn, SegmentOut, StateEntered, Tracer, TraceRecord

@@ -11,7 +11,8 @@ import trio
 from usertcp.link import Link
 from usertcp.runtime.connect import STAGGER
 from usertcp.runtime.listener import TcpListener
-from usertcp.runtime.stack import Stack, named_link, open_stack
+from usertcp.runtime.opening import named_link, open_stack
+from usertcp.runtime.stack import Stack
 from usertcp.runtime.stream import TcpStream
 from usertcp.tcp.config import Config
 

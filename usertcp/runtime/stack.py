@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from operator import index
-from typing import Literal, NoReturn, get_args
+from typing import Final, NoReturn
 
 import trio
 
 from usertcp.errors import InvalidAddress, SetupError
-from usertcp.link import Link
 from usertcp.runtime.claims import Claim
 from usertcp.runtime.connect import STAGGER, connect, resolve
 from usertcp.runtime.listener import TcpListener
@@ -20,17 +18,13 @@ from usertcp.runtime.stream import TcpStream
 from usertcp.runtime.waiting import Changes
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
-from usertcp.tcp.events import Tracer
 from usertcp.tcp.listener import Listener
 from usertcp.tcp.segment import Flow
 from usertcp.tcp.state import State
-from usertcp.wire import Codec
 
-LinkName = Literal["raw", "packet", "auto"]
-
-OVER = (State.TIME_WAIT, State.CLOSED)
+OVER: Final = (State.TIME_WAIT, State.CLOSED)
 """Both ends have sent and acknowledged everything, or given up."""
-EVERY_ADDRESS = ("0.0.0.0", "::")
+EVERY_ADDRESS: Final = ("0.0.0.0", "::")
 """What people name to listen at all local addresses."""
 
 
@@ -284,88 +278,3 @@ class Stack:
     def _why_closed(self) -> str:
         failure = self._lower.failure
         return f"the stack failed: {failure}" if failure else "the stack was closed"
-
-
-@asynccontextmanager
-async def open_stack(
-    link: Link | LinkName = "raw",
-    config: Config | None = None,
-    *,
-    tracer: Tracer | None = None,
-    codec: Codec | None = None,
-    secret: bytes | None = None,
-    linger: float = 5.0,
-) -> AsyncIterator[Stack]:
-    """A TCP endpoint for as long as the context lasts.
-
-    Args:
-      link: how packets travel; it is closed with the stack. "raw" is `RawLink()`, Scapy's raw sockets beside the
-        kernel; "packet" `PacketLink()`, packet sockets beside the kernel that leave checksums and the cutting of
-        segments to it; "auto" the fastest of the two that this machine allows.
-      config: of connections and listeners that bring none of their own.
-      tracer: called with every trace record (`usertcp.tcp.events`), in the order of the events.
-      codec: how segments become octets. By default Scapy beside a kernel, `struct` on other links.
-      secret: 32 octets, from which ports and initial sequence numbers come; random, unless a run is to be repeated.
-      linger: seconds that connections have to close in good order at the end; what is left then is reset.
-
-    Raises:
-      SetupError: the machine does not let us; the message says what to do. Also later, which cancels the body.
-
-    Leaving does not wait for TIME-WAIT.
-    """
-    if isinstance(link, str):
-        link = named_link(link)
-    config = config or Config()
-    try:
-        lower = LowerLevel(link, config, codec or codec_for(link), secret or os.urandom(32), tracer)
-        stack = Stack(lower, config)
-        error: BaseException | None = None
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(lower.run)
-                try:
-                    yield stack
-                finally:
-                    await stack.close(linger)
-                    nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) > 1:
-                raise
-            error = group.exceptions[0]  # The nursery is ours, so nobody expects its group.
-        if error is not None:
-            raise error
-    finally:
-        link.close()
-
-
-def named_link(name: LinkName) -> Link:
-    """A link beside the kernel. Imported when it is used, for Scapy takes its time.
-
-    Raises:
-      SetupError: the machine does not let us.
-      ValueError: no such name.
-    """
-    if name not in get_args(LinkName):
-        raise ValueError(f"a link is {', '.join(get_args(LinkName))}, or a Link")
-    if name != "raw":
-        from usertcp.link.packet import PacketLink
-
-        try:
-            return PacketLink()
-        except SetupError:
-            if name == "packet":
-                raise
-    from usertcp.link.raw import RawLink
-
-    return RawLink()
-
-
-def codec_for(link: Link) -> Codec:
-    """The default codec: Scapy's where people look at packets."""
-    if link.beside_kernel and not link.offloads:
-        from usertcp.wire.scapy import ScapyCodec
-
-        return ScapyCodec()
-    from usertcp.wire.fast import FastCodec
-
-    return FastCodec()

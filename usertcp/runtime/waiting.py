@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import trio
 
+from usertcp.compiled import mypyc_attr
+
 
 class Changes:
     """Something changes now and then, and tasks wait until it is as they want it."""
@@ -19,11 +21,12 @@ class Changes:
 
     def changed(self) -> None:
         """Wake the tasks whose conditions hold now."""
-        for wait in self._waits.copy():
-            condition, task = wait
-            if condition():
-                self._waits.remove(wait)
-                trio.lowlevel.reschedule(task)
+        if self._waits:
+            for wait in self._waits.copy():
+                condition, task = wait
+                if condition():
+                    self._waits.remove(wait)
+                    trio.lowlevel.reschedule(task)
         if self.leader is not None:
             self.leader()
 
@@ -42,6 +45,7 @@ class Changes:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
 
+@mypyc_attr(acyclic=True)
 class OneAtATime:
     """A context that one task at a time may be in.
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from usertcp.compiled import mypyc_attr
+
 LONGEST: Final = 40
 """What the data offset leaves for options, octets."""
 
@@ -55,6 +57,7 @@ class Signature:
         return "md5" if self.key_ids is None else "ao={}/{}".format(*self.key_ids)
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, unsafe_hash=True, init=False)
 class Options:
     """The options of one segment. What is absent is None, False or empty.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.events import PathMtuChanged
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ MOST_DESTINATIONS: Final = 1024
 """How many the endpoint remembers."""
 
 
+@mypyc_attr(acyclic=True)
 class PathMtu:
     """What one connection knows of its path."""
 

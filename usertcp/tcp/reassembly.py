@@ -6,6 +6,8 @@ from bisect import bisect_left, bisect_right
 from itertools import islice
 from typing import Final
 
+from usertcp.compiled import mypyc_attr
+
 MAX_RANGES: Final = 1024
 """Separate out-of-order ranges to keep: who sends every second octet shall not make us keep books on all of them."""
 
@@ -16,6 +18,7 @@ PIECE: Final = 1 << 16
 """Smaller ones are gathered up to this."""
 
 
+@mypyc_attr(acyclic=True)
 class ReceiveBuffer:
     """The octets from the first unread position on, in any order of arrival.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.options import NO_OPTIONS, Options
 
 FIN: Final = 0x001
@@ -61,6 +62,7 @@ class Flow(NamedTuple):
         return Flow(self.remote, self.remote_port, self.local, self.local_port)
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(slots=True, init=False)
 class Segment:
     """One TCP segment. Numbers are as on the wire: 32 bits for SEQ and ACK, 16 bits and unscaled for the window."""

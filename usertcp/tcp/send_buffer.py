@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
+from usertcp.compiled import mypyc_attr
+
 LARGE: Final = 1 << 12
 """Octets that are worth a piece of their own, and a view instead of a copy."""
 PIECE: Final = 1 << 16
@@ -13,6 +15,7 @@ PIECE: Final = 1 << 16
 Piece = bytes | bytearray | memoryview
 
 
+@mypyc_attr(acyclic=True)
 class SendBuffer:
     """The octets from SND.UNA to the last SEND, indexed by position.
 

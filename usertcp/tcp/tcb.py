@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from usertcp.compiled import mypyc_attr
 from usertcp.errors import TcpError
 from usertcp.tcp import authentication, fast_open
 from usertcp.tcp.config import Config
@@ -38,6 +39,7 @@ class Discard(Exception):
     """Processing of the segment stops here; the argument says why, in words for a student."""
 
 
+@mypyc_attr(acyclic=True)
 class SendSequence:
     """Send sequence variables (RFC 9293, Table 2). Numbers are positions; the window is in octets, unscaled."""
 
@@ -64,6 +66,7 @@ class SendSequence:
         """SND.UP: the position after the urgent data that was queued last."""
 
 
+@mypyc_attr(acyclic=True)
 class ReceiveSequence:
     """Receive sequence variables (RFC 9293, Table 3)."""
 
@@ -105,6 +108,7 @@ TIMERS: Final = (
 """Of those that expire at one time the first in this order runs first."""
 
 
+@mypyc_attr(acyclic=True)
 class Timers:
     """When each timer expires, or NEVER. Setting is assigning."""
 
@@ -165,6 +169,7 @@ class Timers:
         return at
 
 
+@mypyc_attr(acyclic=True)
 class TimestampState:
     """RFC 7323, 3 to 5. Values are 32 bits, milliseconds of the connection's own clock."""
 
@@ -181,6 +186,7 @@ class TimestampState:
         """When TS.Recent was set, by our clock; it is void after 24 days."""
 
 
+@mypyc_attr(acyclic=True)
 class LossProbe:
     """TLP's variables (RFC 8985, 5.3)."""
 
@@ -199,6 +205,7 @@ class LossProbe:
         """An RTT was measured since the last one."""
 
 
+@mypyc_attr(acyclic=True)
 class RightSizing:
     """What the receive buffer grows by: see `usertcp.tcp.auto_tuning`. Positions are octets of the peer's."""
 
@@ -288,6 +295,7 @@ class AccurateEcn:
     cep_then: int = 5
 
 
+@mypyc_attr(acyclic=True)
 class EcnState:
     """RFC 3168, 6.1."""
 

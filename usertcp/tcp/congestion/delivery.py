@@ -6,7 +6,10 @@ the times that sending and acknowledging it took. What is SACKed has arrived; sa
 
 from __future__ import annotations
 
+from usertcp.compiled import mypyc_attr
 
+
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Sent:
     """A segment in flight, and what was known when it left."""
 
@@ -24,6 +27,7 @@ class Sent:
         self.limited = limited
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Delivery:
     """What one acknowledgment has shown. Octets, seconds."""
 
@@ -52,6 +56,7 @@ class Delivery:
         """Of the last octet; None if it is not certain which transmission was acknowledged (Karn)."""
 
 
+@mypyc_attr(acyclic=True)
 class Deliveries:
     """When what is in flight was sent. Positions and seconds."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from usertcp.compiled import mypyc_attr
+
 MIN_RTT_THRESHOLD: Final = 0.004
 MAX_RTT_THRESHOLD: Final = 0.016
 MIN_RTT_DIVISOR: Final = 8
@@ -16,6 +18,7 @@ LIMIT: Final = 8
 """L: segments that one ACK may add at most, since what leaves is not paced."""
 
 
+@mypyc_attr(acyclic=True)
 class HyStart:
     """Watches the RTT round by round. When it rises, a queue is growing: slow start goes on conservatively (CSS) for
     five rounds, and then is over; unless the RTT falls again meanwhile, and it was jitter.

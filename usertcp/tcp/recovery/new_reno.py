@@ -8,12 +8,14 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.recovery import News, Span
 
 DUPLICATE_ACKS: Final = 3
 """RFC 5681, 3.2."""
 
 
+@mypyc_attr(acyclic=True)
 class NewReno:
     """The lost octets, [lost, lost_end), always at the left of what is in flight, and the state of fast recovery."""
 

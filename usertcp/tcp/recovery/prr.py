@@ -6,7 +6,10 @@ window shrinks by as much as is delivered, in proportion, so that it has its new
 
 from __future__ import annotations
 
+from usertcp.compiled import mypyc_attr
 
+
+@mypyc_attr(acyclic=True)
 class ProportionalRateReduction:
     """One fast recovery. What the congestion controller wants the window to be at its end is *ssthresh* here."""
 

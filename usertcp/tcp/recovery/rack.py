@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from math import inf
 from typing import Final
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.recovery import Span
 from usertcp.tcp.recovery.scoreboard import Scoreboard
 
@@ -21,6 +22,7 @@ NONE: Final = (0, 0)
 """Before every transmission."""
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Transmission:
     """One segment, or super-segment, that was sent."""
 
@@ -35,6 +37,7 @@ class Transmission:
         """Some of it had been sent before."""
 
 
+@mypyc_attr(acyclic=True)
 class Transmissions:
     """Of each octet in flight the latest transmission, and all transmissions in the order of time."""
 
@@ -95,6 +98,7 @@ class Transmissions:
             del self._lefts[:acknowledged], self._of[:acknowledged]
 
 
+@mypyc_attr(acyclic=True)
 class Rack:
     """Names are those of RFC 8985, 5.3, without "RACK."."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.recovery import Span
 
 
+@mypyc_attr(acyclic=True)
 class Ranges:
     """Ranges [left, right), ascending, that neither overlap nor touch.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from usertcp.compiled import mypyc_attr
+
 ALPHA: Final = 1 / 8
 BETA: Final = 1 / 4
 K: Final = 4
@@ -12,6 +14,7 @@ SYN_FALLBACK: Final = 3.0
 """Seconds (RFC 6298, 5.7)."""
 
 
+@mypyc_attr(acyclic=True)
 class RttEstimator:
     """SRTT, RTTVAR and RTO. All quantities in seconds.
 

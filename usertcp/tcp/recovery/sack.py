@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from math import inf
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.recovery import News, Span
 from usertcp.tcp.recovery.prr import ProportionalRateReduction
 from usertcp.tcp.recovery.rack import Rack
 from usertcp.tcp.recovery.scoreboard import DUPLICATES, Scoreboard
 
 
+@mypyc_attr(acyclic=True)
 class Sack:
     """Each octet in flight is known to have arrived, to be lost, or neither; so cwnd needs no inflation, and limited
     transmit (RFC 3042) comes by itself: each SACK takes octets out of the pipe."""

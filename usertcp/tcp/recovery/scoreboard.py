@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from usertcp.compiled import mypyc_attr
 from usertcp.tcp.recovery import Span
 from usertcp.tcp.recovery.ranges import Ranges
 
@@ -13,6 +14,7 @@ MAX_RANGES: Final = 16384
 """Separate SACKed ranges to keep. An honest peer needs fewer: `reassembly.MAX_RANGES` of ours, say."""
 
 
+@mypyc_attr(acyclic=True)
 class Scoreboard:
     """Each octet in flight is SACKed, lost and not sent again yet, or in the network: counted in octets, whatever the
     size of segments."""
