@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
+from math import inf
+from types import FrameType
 
 import pytest
 
@@ -244,6 +247,20 @@ def test_after_an_abort_the_pair_of_sockets_is_free_at_once() -> None:
     again = endpoint.open(FLOW, 0.0)
     endpoint.output(0.0)
     assert endpoint.connections == {FLOW: again}
+
+
+def test_an_endpoint_keeps_nothing_of_a_connection_that_has_ended() -> None:
+    """Not even until the timers that it had would have expired: they are many where connections are short."""
+    pair, conn, _ = connected(CONFIG, CONFIG)
+    conn.send(b"text", pair.now)
+    pair.client.touch(conn)
+    pair.client.output(pair.now)
+    assert pair.client.deadline < inf
+    conn.abort(pair.now)
+    pair.client.touch(conn)
+    pair.client.output(pair.now)
+    held_by = [what for what in gc.get_referrers(conn) if not isinstance(what, FrameType)]
+    assert not held_by
 
 
 # Opening

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 import trio
@@ -68,20 +69,6 @@ async def connect(
     changes = Changes()
     attempts: dict[str, TcpStream] = {}
     not_begun: dict[str, OSError] = {}
-
-    def winner() -> TcpStream | None:
-        for stream in attempts.values():
-            if stream.state not in NOT_OPEN:
-                return stream
-        return None
-
-    def may_go_on() -> bool:
-        latest = next(reversed(attempts.values()))
-        return latest.state not in PENDING or winner() is not None
-
-    def decided() -> bool:
-        return winner() is not None or not any(s.state in PENDING for s in attempts.values())
-
     established = None
     try:
         for address in addresses:
@@ -92,12 +79,12 @@ async def connect(
                 continue
             if address != addresses[-1]:
                 with trio.move_on_after(stagger):
-                    await until(changes, may_go_on)
-                if winner() is not None:
+                    await until(changes, partial(may_go_on, attempts))
+                if winner(attempts) is not None:
                     break
         else:
-            await until(changes, decided)
-        established = winner()
+            await until(changes, partial(decided, attempts))
+        established = winner(attempts)
     finally:
         for stream in attempts.values():
             if stream is not established:
@@ -106,6 +93,28 @@ async def connect(
         failed = {address: stream.error or ConnectionAborted() for address, stream in attempts.items()}
         raise one_for_all(failed or not_begun, name)
     return established
+
+
+# By themselves, since a coroutine with functions in it refers to itself, and is freed late.
+
+
+def winner(attempts: dict[str, TcpStream]) -> TcpStream | None:
+    """The connection that is established, if one is."""
+    for stream in attempts.values():
+        if stream.state not in NOT_OPEN:
+            return stream
+    return None
+
+
+def may_go_on(attempts: dict[str, TcpStream]) -> bool:
+    """The latest attempt has failed, or some attempt has won."""
+    latest = next(reversed(attempts.values()))
+    return latest.state not in PENDING or winner(attempts) is not None
+
+
+def decided(attempts: dict[str, TcpStream]) -> bool:
+    """One has won, or all have failed."""
+    return winner(attempts) is not None or not any(stream.state in PENDING for stream in attempts.values())
 
 
 def one_for_all(errors: Mapping[str, OSError], name: str) -> OSError:

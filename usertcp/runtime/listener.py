@@ -61,7 +61,7 @@ class TcpListener(trio.abc.Listener[TcpStream]):
           trio.ClosedResourceError: the listener or its stack was closed.
         """
         while True:
-            await self._stack.until(self._changes, lambda: bool(self._closed) or self._take())
+            await self._stack.until(self._changes, self._may_accept)
             if self._closed:
                 raise trio.ClosedResourceError(self._closed)
             if self._next is not None:
@@ -93,6 +93,9 @@ class TcpListener(trio.abc.Listener[TcpStream]):
         for claim in self._listeners.values():
             claim.release()
         self._stack.forget(self)
+
+    def _may_accept(self) -> bool:
+        return bool(self._closed) or self._take()
 
     def _take(self) -> bool:
         """Is there a connection to hand out?"""

@@ -60,6 +60,7 @@ class LowerLevel:
         self._tracer = tracer
         self._reassembler = Reassembler()
         self._counters = Counter(checksum=0, malformed=0, not_ours=0)
+        self._dismiss = link.dismiss
         self._wait = trio.CancelScope()
         self._turns: Turns | None = None
         if tracer is not None:
@@ -125,14 +126,10 @@ class LowerLevel:
                 await trio.lowlevel.checkpoint()
                 return
 
-        def look() -> None:
-            if condition():
-                self.link.dismiss()
-
         turns.led = True
         try:
             while not condition() and self.failure is None:
-                changes.leader = look
+                changes.leader = condition, self._dismiss
                 try:
                     packets = await self.link.attend()
                 except Exception as error:  # It is not for this task to raise it.
@@ -237,7 +234,7 @@ class LowerLevel:
         for length in runs(packets) if len(packets) > 1 else (len(packets),):
             end = begin + length
             last = self._content(packets[end - 1], now)
-            if last is None or isinstance(last, IcmpError) or not self.endpoint.takes_at_once(last[0], last[1]):
+            if length > 1 and not self._is_enough(last):
                 for packet in packets[begin : end - 1]:
                     if (content := self._content(packet, now)) is not None:
                         contents.append(content)
@@ -245,6 +242,9 @@ class LowerLevel:
                 contents.append(last)
             begin = end
         return contents
+
+    def _is_enough(self, last: Content | None) -> bool:
+        return last is not None and not isinstance(last, IcmpError) and self.endpoint.takes_at_once(last[0], last[1])
 
     def _content(self, packet: Buffer, now: float) -> Content | None:
         """What a packet brings, if that is for us and complete."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from operator import index
 from typing import Final, NoReturn
 
@@ -85,14 +86,7 @@ class Stack:
         addresses = await resolve(host, port)
 
         queued: dict[TcpStream, int] = {}
-
-        def attempt(remote: str, changes: Changes) -> TcpStream:
-            local = self._local_address(local_address, remote)
-            remote, _, _ = remote.partition("%")  # From here on the local address tells the interface.
-            stream, octets = self._attempt(local, remote, port, local_port, config, fast_open, changes)
-            queued[stream] = octets
-            return stream
-
+        attempt = partial(self._attempt, queued, port, local_address, local_port, config, fast_open)
         stream = await connect(addresses, attempt, self.until, f"{host} port {port}", happy_eyeballs_delay)
         if fast_open is not None and queued[stream] < len(fast_open):
             try:
@@ -213,22 +207,22 @@ class Stack:
 
     def _attempt(
         self,
-        local: str,
-        remote: str,
+        queued: dict[TcpStream, int],
         port: int,
+        local_address: str | None,
         local_port: int | None,
         config: Config | None,
         fast_open: bytes | None,
+        remote: str,
         changes: Changes,
-    ) -> tuple[TcpStream, int]:
-        """A connection in SYN-SENT; its SYN is on its way. And how many octets of *fast_open* are queued."""
+    ) -> TcpStream:
+        """A connection in SYN-SENT; its SYN is on its way. *queued* is told how many octets of *fast_open* are."""
+        local = self._local_address(local_address, remote)
+        remote, _, _ = remote.partition("%")  # From here on the local address tells the interface.
         self._check_open()
         now = trio.current_time()
-
-        def choose() -> int:
-            return self.endpoint.choose_port(local, remote, port, now, config)
-
         if local_port is None:
+            choose = partial(self.endpoint.choose_port, local, remote, port, now, config)
             local_port, claim = self._claims.take_any(choose, local, remote)
         else:
             claim = self._claims.take(local, local_port, remote)
@@ -238,14 +232,14 @@ class Stack:
         except OSError:
             claim.release()
             raise
-        queued = conn.send(fast_open, now) if fast_open else 0
         stream = TcpStream(self, conn, claim, changes)
+        queued[stream] = conn.send(fast_open, now) if fast_open else 0
         try:
             self.transmit(conn)
         except SetupError:
             stream.abort()
             raise
-        return stream, queued
+        return stream
 
     def _listen(self, addresses: list[str], port: int, backlog: int | None, config: Config | None) -> TcpListener:
         self._check_open()

@@ -9,40 +9,52 @@ import trio
 from usertcp.compiled import mypyc_attr
 
 
+class Wait:
+    """A task that waits until a condition holds."""
+
+    __slots__ = ("_all", "condition", "task")
+
+    def __init__(self, condition: Callable[[], bool], everybody: list[Wait]) -> None:
+        self.condition = condition
+        self.task = trio.lowlevel.current_task()
+        self._all = everybody
+
+    def abort(self, _: object) -> trio.lowlevel.Abort:
+        """It was cancelled."""
+        self._all.remove(self)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
 class Changes:
     """Something changes now and then, and tasks wait until it is as they want it."""
 
     __slots__ = ("_waits", "leader")
 
     def __init__(self) -> None:
-        self.leader: Callable[[], None] | None = None
-        """Called after each change, for a task that waits elsewhere."""
-        self._waits: list[tuple[Callable[[], bool], trio.lowlevel.Task]] = []
+        self.leader: tuple[Callable[[], bool], Callable[[], None]] | None = None
+        """The condition of a task that waits elsewhere, and what to call when it holds after a change."""
+        self._waits: list[Wait] = []
 
     def changed(self) -> None:
         """Wake the tasks whose conditions hold now."""
         if self._waits:
             for wait in self._waits.copy():
-                condition, task = wait
-                if condition():
+                if wait.condition():
                     self._waits.remove(wait)
-                    trio.lowlevel.reschedule(task)
+                    trio.lowlevel.reschedule(wait.task)
         if self.leader is not None:
-            self.leader()
+            condition, wake = self.leader
+            if condition():
+                wake()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until *condition* holds; it is asked at once and after each change. Always a checkpoint."""
         if condition():
             await trio.lowlevel.checkpoint()
             return
-        wait = condition, trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._waits.remove(wait)
-            return trio.lowlevel.Abort.SUCCEEDED
-
+        wait = Wait(condition, self._waits)
         self._waits.append(wait)
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        await trio.lowlevel.wait_task_rescheduled(wait.abort)
 
 
 @mypyc_attr(acyclic=True)

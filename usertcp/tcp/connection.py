@@ -59,7 +59,7 @@ def nobody() -> None:
 class Connection:
     """A TCB and what may be done with it. Made by `Endpoint`, or by hand in a test."""
 
-    __slots__ = ("on_change", "scheduled", "tcb")
+    __slots__ = ("alarm", "on_change", "scheduled", "tcb")
 
     def __init__(
         self,
@@ -92,7 +92,9 @@ class Connection:
         self.on_change: Callable[[], None] = nobody
         """Called by the endpoint after each event that touched this connection."""
         self.scheduled = inf
-        """The endpoint's note of when it will look at `deadline` next."""
+        """The endpoint's notes: when it will look at `deadline` next, ..."""
+        self.alarm = 0
+        """... and the number of the alarm that is set for then."""
 
     # Calls (3.10.1 to 3.10.6)
 

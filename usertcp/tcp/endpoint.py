@@ -82,8 +82,11 @@ class Endpoint:
         """And by which call of `tell` the user is told, ascending."""
         self._told = 0
         self._replies: list[tuple[Flow, Segment]] = []
-        self._heap: list[tuple[float, int, Connection]] = []
-        self._tie = count()
+        self._heap: list[tuple[float, int]] = []
+        """(when, number) of alarms, those too that nobody needs any more."""
+        self._alarms: dict[int, Connection] = {}
+        """Whom to call at an alarm. A connection that has ended has none, and is forgotten at once."""
+        self._count_alarms = count(1)
 
     # Opening
 
@@ -196,9 +199,9 @@ class Endpoint:
         """Run all timers that have expired."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            at, _, conn = heappop(heap)
-            if at != conn.scheduled:
-                continue  # it was moved to an earlier time since
+            conn = self._alarms.pop(heappop(heap)[1], None)
+            if conn is None:
+                continue
             conn.scheduled = inf
             if conn.deadline <= now:
                 before = conn.retransmissions
@@ -218,12 +221,17 @@ class Endpoint:
     def exact_deadline(self) -> float:
         """The same, never early. It takes more work, to be done by whoever would else be woken for nothing."""
         heap = self._heap
-        while heap and heap[0][2].deadline > heap[0][0]:
-            at, _, conn = heappop(heap)
-            if at == conn.scheduled:
+        while heap:
+            at, alarm = heap[0]
+            conn = self._alarms.get(alarm)
+            if conn is not None and conn.deadline <= at:
+                return at
+            heappop(heap)
+            if conn is not None:
+                del self._alarms[alarm]
                 conn.scheduled = inf
                 self._schedule(conn)
-        return self.deadline
+        return inf
 
     # Output
 
@@ -272,8 +280,10 @@ class Endpoint:
         if self._origins:
             self._look_at_handshake(conn)
         state = tcb.state
-        if state in GONE and self.connections.get(flow) is conn:
-            del self.connections[flow]
+        if state in GONE:
+            self._alarms.pop(conn.alarm, None)
+            if self.connections.get(flow) is conn:
+                del self.connections[flow]
         if self._set_aside and state not in UNDECIDED and (old := self._set_aside.pop(conn, None)) is not None:
             self._decide(old, conn, now)
 
@@ -341,8 +351,10 @@ class Endpoint:
         is put right when it comes up: most timers are moved later or stopped before they expire."""
         deadline = conn.tcb.timers.earliest
         if deadline < conn.scheduled:
-            conn.scheduled = deadline
-            heappush(self._heap, (deadline, next(self._tie), conn))
+            self._alarms.pop(conn.alarm, None)
+            conn.scheduled, conn.alarm = deadline, next(self._count_alarms)
+            self._alarms[conn.alarm] = conn
+            heappush(self._heap, (deadline, conn.alarm))
 
     def _gives_way(self, conn: Connection, listener: Listener | None, seg: Segment) -> bool:
         """Does a connection in TIME-WAIT make room for the new one that this SYN asks for?"""
