@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
 from pathlib import Path
@@ -39,6 +39,7 @@ from usertcp.tcp.config import Config
 CONFIG = Config(congestion="cubic", nagle=False, backlog=sockets.BACKLOG)
 """As the kernel's bulk transfers: CUBIC, and without Nagle as Trio's sockets are."""
 MANY, SOME, FEW = 10_000, 500, 10
+TURNS = 4
 
 Listener = trio.abc.Listener[Any]
 
@@ -249,8 +250,11 @@ async def hold(host: Host, setting: Setting) -> Sample:
     await trio.sleep(0.2)
     gc.collect()
     memory, in_kernel = resident() - memory, kernel_memory() - in_kernel
-    few = await cost(host, streams[:FEW], setting.seconds)
-    many = await cost(host, streams, setting.seconds)
+    for done, stream in enumerate(streams):  # The first message takes more than the next.
+        await exchange(stream)
+        if done % SOME == 0:
+            setting.tell(f"{done:,} of them in use")
+    few, many = await costs(host, [cycle(streams[:FEW]), cycle(streams)], setting.seconds)
     return {
         "memory": memory / len(streams),
         # Half of it is the peer's; all of it, where our end is no socket.
@@ -260,15 +264,19 @@ async def hold(host: Host, setting: Setting) -> Sample:
     }
 
 
-async def cost(host: Host, streams: Sequence[Stream], seconds: float) -> float:
-    """CPU seconds of this process for each segment, when these streams exchange messages in turn."""
-    for meter in meters(seconds):
-        cpu, segments = process_time(), host.segments()
-        for stream in cycle(streams):
-            if meter.over():
-                break
-            await exchange(stream)
-    return (process_time() - cpu) / (host.segments() - segments)
+async def costs(host: Host, groups: Sequence[Iterator[Stream]], seconds: float) -> list[float]:
+    """CPU seconds of this process for each segment, when the streams of a group exchange messages in turn: for each
+    group, measured by turns, since a machine is not equally fast at all times."""
+    cpu, segments = [0.0] * len(groups), [0] * len(groups)
+    for _ in range(TURNS):
+        for i, group in enumerate(groups):
+            for meter in meters(seconds / TURNS):
+                cpu_before, before = process_time(), host.segments()
+                while not meter.over():
+                    await exchange(next(group))
+            cpu[i] += process_time() - cpu_before
+            segments[i] += host.segments() - before
+    return [each / number for each, number in zip(cpu, segments, strict=True)]
 
 
 async def scapy_segments(host: Host, setting: Setting) -> Sample:
