@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str]]] = {
     "ip": (set(), set()),
     "wire": ({"tcp", "ip"}, set()),
     "wire/scapy.py": ({"tcp", "ip"}, {"scapy"}),
-    "link": (set(), {"trio"}),
+    "link": ({"compiled"}, {"trio"}),
     "link/raw.py": (set(), {"trio", "scapy"}),
     "link/rewrite.py": (set(), {"trio", "scapy"}),
     "link/vnet.py": ({"ip"}, set()),

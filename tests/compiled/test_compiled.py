@@ -124,7 +124,7 @@ def test_nothing_else_is_found_there(installation: Installation) -> None:
 def test_every_module_of_the_core_is_compiled_but_those_that_others_inherit_from() -> None:
     names = set(compiled.sources())
     assert {"usertcp.tcp.connection", "usertcp.tcp.recovery.rack", "usertcp.wire.fast", "usertcp.ip.checksum"} < names
-    assert {"usertcp.link", "usertcp.link.memory", "usertcp.wire", "usertcp.tcp.events"}.isdisjoint(names)
+    assert {"usertcp.link", "usertcp.link.reading", "usertcp.wire", "usertcp.tcp.events"}.isdisjoint(names)
 
 
 def test_without_a_compiler_it_says_what_to_install(installation: Installation) -> None:

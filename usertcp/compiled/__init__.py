@@ -51,6 +51,7 @@ PATTERNS = (
         for name in (
             "ethernet",
             "interfaces",
+            "memory",
             "neighbours",
             "nftables",
             "packet",

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import trio
 
+from usertcp.compiled import mypyc_attr
 from usertcp.errors import HostUnreachable
 from usertcp.link import Buffer, Deed, Direction, Link, Watcher, canonical
 from usertcp.link.path import Agenda, Path
@@ -17,6 +18,7 @@ MOST_UNDER_WAY = 100_000
 """Packets on their way to one end. More would mean that nobody receives there: then the newest are dropped."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryLink(Link):
     """One end of the pair that `memory_links` makes. Time is Trio's, virtual or real."""
 
