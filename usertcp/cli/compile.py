@@ -13,7 +13,7 @@ def command(remove: bool) -> int:
     From then on it is used wherever this installation is, for as long as the sources are what it was made from: edit
     one, and all are interpreted again. USERTCP_COMPILED=0 in the environment has them interpreted, as a debugger wants.
 
-    Takes a C compiler, Python's header files, and some two minutes.
+    Takes a C compiler, Python's header files, and some three minutes.
 
     \b
     Examples:
@@ -34,7 +34,7 @@ def command(remove: bool) -> int:
         click.echo("the machine code is up to date")
         return 0
     errors = Console(stderr=True)
-    errors.print("compiling: this takes some two minutes", highlight=False)
+    errors.print("compiling: this takes some three minutes", highlight=False)
     with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
         task = progress.add_task("mypyc")
 

@@ -67,7 +67,7 @@ PATTERNS = (
     ),
 )
 INTERPRETED = (
-    "__init__.py",  # Packages; in them is what others inherit from, as `Link`, and nobody can from compiled classes.
+    "__init__.py",  # Packages. What is in them is inherited from, as `Link`, whose defaults no subclass could replace.
     "tcp/events.py",  # Nobody wants trace records who is in a hurry.
     "wire/scapy.py",  # Nor Scapy.
     "runtime/opening.py",  # Asynchronous generators mypyc does not know.

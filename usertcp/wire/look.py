@@ -10,10 +10,11 @@ from usertcp.ip import extension
 from usertcp.ip.checksum import Buffer
 from usertcp.ip.header import ICMP, ICMPV6, MORE_FRAGMENTS, OFFSET, TCP
 from usertcp.tcp.sequence import HALF, MASK
+from usertcp.wire.options import ALIGNED_TIMESTAMPS
 
 _LOOK: Final = struct.Struct("!B5xHxB10xHH")
 """Of an IPv4 header without options: version and length, fragment, protocol; and the ports behind it."""
-_LOOK_OCTETS: Final = 24
+_LOOK_OCTETS: Final[int] = _LOOK.size
 _Look = tuple[int, int, int, int, int]
 
 NO_PORT: Final = 0
@@ -58,7 +59,6 @@ flags, the beginning of the options."""
 _Bare = tuple[int, int, int, int, int, int, int, int, int]
 _VERSION_TO_LENGTH: Final = 0x4500_0034
 _OFFSET_AND_ACK: Final = 0x8010
-_ALIGNED_TIMESTAMPS: Final = 0x0101_080A
 
 
 def runs(packets: Sequence[Buffer]) -> list[int]:
@@ -88,7 +88,7 @@ def _bare(packet: Buffer) -> tuple[int, int, int, int] | None:
         or fragment & (MORE_FRAGMENTS | OFFSET)
         or protocol != TCP
         or offset_flags != _OFFSET_AND_ACK
-        or options != _ALIGNED_TIMESTAMPS
+        or options != ALIGNED_TIMESTAMPS
     ):
         return None
     return addresses, ports, seq, ack
