@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from math import inf
 from random import Random
 
 import pytest
@@ -159,7 +160,7 @@ async def test_tasks_that_never_rest_hold_nothing_up() -> None:
         flushes.append(turn)
         return False
 
-    turns = Turns(flush, lambda: None)
+    turns = Turns(flush, lambda: inf, lambda: None)
     trio.lowlevel.add_instrument(turns)
     turns.expect(1)
     await trio.lowlevel.checkpoint()
@@ -196,19 +197,42 @@ async def test_what_goes_wrong_when_a_turn_ends_ends_the_stack() -> None:
         await acknowledge()
 
 
-async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_is_done() -> None:
+class Sleeps(trio.abc.Instrument):
+    """How long Trio sleeps, each time that it does not only look for news."""
+
+    def __init__(self) -> None:
+        self.timeouts: list[float] = []
+
+    def before_io_wait(self, timeout: float) -> None:
+        if timeout > 0:
+            self.timeouts.append(timeout)
+
+
+@pytest.mark.parametrize("comes_of_it", ["a task", "an alarm", "nothing"])
+async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_is_done(comes_of_it: str) -> None:
+    """And if it is nothing, Trio does not wake up for it."""
     woken = trio.Event()
+    alarm = trio.CancelScope(deadline=trio.current_time() + 60)
 
     def flush(turn: int) -> bool:
-        woken.set()
-        return False
+        assert turn == 1
+        if comes_of_it == "a task":
+            woken.set()
+        elif comes_of_it == "an alarm":
+            alarm.deadline = trio.current_time() + 0.05
+        return True
 
-    turns = Turns(flush, lambda: None)
+    turns, sleeps = Turns(flush, lambda: alarm.deadline, lambda: None), Sleeps()
     trio.lowlevel.add_instrument(turns)
+    trio.lowlevel.add_instrument(sleeps)
     turns.expect(1)
-    with trio.fail_after(1):
+    with trio.move_on_after(0.1 if comes_of_it == "nothing" else 10) as given_up, alarm:
         await woken.wait()
     trio.lowlevel.remove_instrument(turns)
+    trio.lowlevel.remove_instrument(sleeps)
+    assert given_up.cancelled_caught == (comes_of_it == "nothing")
+    if comes_of_it != "an alarm":
+        assert len(sleeps.timeouts) == 1
 
 
 def test_the_codec_leaves_the_sum_of_the_pseudo_header() -> None:

@@ -152,7 +152,7 @@ class LowerLevel:
           trio.ClosedResourceError: the link was closed.
         """
         if self.link.offloads:
-            self._turns = Turns(self._flush, self.link.leave)
+            self._turns = Turns(self._flush, self._alarm, self.link.leave)
             trio.lowlevel.add_instrument(self._turns)
         try:
             await self._run()
@@ -207,6 +207,10 @@ class LowerLevel:
             self._transmit(self.endpoint.output(now), now)
         else:
             self._turns.expect(self.endpoint.tell())
+
+    def _alarm(self) -> float:
+        """When `run` will wake."""
+        return self._wait.deadline
 
     def _flush(self, turn: int) -> bool:
         """The application has had its turn."""

@@ -21,13 +21,15 @@ class Turns(trio.abc.Instrument):
     """Calls *flush* for each turn that was announced by `expect`: when no task can run, or after some passes of Trio's
     loop. And counts how long the link may be left to tasks of the application, who read it for all."""
 
-    def __init__(self, flush: Callable[[int], bool], leave: Callable[[], None]) -> None:
+    def __init__(self, flush: Callable[[int], bool], alarm: Callable[[], float], leave: Callable[[], None]) -> None:
         """
         Args:
           flush: sends what is due since a turn or longer, and says whether there was anything to be done.
+          alarm: gives the deadline that *flush* may put off or bring forward.
           leave: called when no task of the application attends to the link any more, or is about to.
         """
         self._flush = flush
+        self._alarm = alarm
         self._leave = leave
         self.led = False
         """A task of the application waits for packets."""
@@ -71,11 +73,9 @@ class Turns(trio.abc.Instrument):
         if timeout > 0:
             _, turn = self._turns[-1]
             self._turns.clear()
-            if not self._flush(turn):
-                return
-            # How long to sleep was settled before: there may be tasks and timers now.
-            now = trio.lowlevel.current_statistics()
-            if now.tasks_runnable or now.seconds_to_next_deadline < timeout:
+            alarm = self._alarm()
+            # How long to sleep was settled before: there may be tasks now, or something to be done earlier.
+            if self._flush(turn) and (self._alarm() < alarm or trio.lowlevel.current_statistics().tasks_runnable):
                 self._token.run_sync_soon(_nothing, idempotent=True)
         elif self._turns[0][0] <= self._passes:
             _, turn = self._turns.popleft()
