@@ -18,6 +18,7 @@ from tests.link.exchange import CONFIG, DIGEST, ROUNDS, SIZE, TEXT, exchange, se
 from usertcp.errors import HostUnreachable, SetupError
 from usertcp.link import Direction, Link, packet_filter
 from usertcp.link.impair import ImpairedLink
+from usertcp.link.interfaces import PROC_NET
 from usertcp.link.neighbours import Neighbours
 from usertcp.link.packet import PacketLink
 from usertcp.link.packet_sockets import PACKET_VNET_HDR, SOL_PACKET
@@ -103,6 +104,20 @@ async def test_on_an_impaired_path_each_segment_has_a_fate_of_its_own(
         counters = stack.counters()
     assert link.longest == {"out": 1500, "in": 1500}
     assert min(counters["in_dropped"], counters["out_dropped"]) > 10
+
+
+@pytest.mark.parametrize("remote", ["10.0.0.2", "fd00::2"])
+async def test_our_kernel_does_nothing_about_our_segments(here: Any, peer: Any, remote: str) -> None:
+    """It does not even make the RSTs that a guard of raw sockets drops."""
+    async with serving(peer, remote) as port, open_stack("packet", CONFIG) as stack:
+        before = resets_made()
+        await exchange(stack, remote, port)
+        assert resets_made() == before
+
+
+def resets_made() -> int:
+    names, values = (line.split() for line in (PROC_NET / "snmp").read_text().splitlines() if line.startswith("Tcp:"))
+    return int(dict(zip(names, values, strict=True))["OutRsts"])
 
 
 @pytest.mark.parametrize("remote", ["127.0.0.1", "::1"])

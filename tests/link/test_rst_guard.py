@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,14 @@ PORT, OTHER_PORT = 61234, 61235
 CAP_NET_ADMIN = 12
 CLONE_NEWUSER = 0x10000000
 HOSTS = ["127.0.0.1", "::1"]
-GUARDS = [NftablesGuard, IptablesGuard]
+GUARDS = {
+    "nftables": NftablesGuard,
+    "nftables, inbound": partial(NftablesGuard, inbound=True),
+    "iptables": IptablesGuard,
+}
 
 
-@pytest.fixture(params=GUARDS)
+@pytest.fixture(params=GUARDS.values(), ids=GUARDS.keys())
 def guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
     guard = request.param()
     yield guard

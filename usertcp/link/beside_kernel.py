@@ -14,6 +14,9 @@ from usertcp.link.reservation import Reservations
 from usertcp.link.routes import Route, route
 from usertcp.link.rst_guard import Claim, Guard, open_guard
 
+CHANGES_LAST = 1e-4
+"""Seconds in which the kernel need not be asked twice whether something has changed: who could change it meanwhile
+takes longer. Opening a connection asks three times."""
 CHANGES = 0x1 | 0x10 | 0x100 | 0x40 | 0x400 | 0x80 | 0x40000
 """Netlink groups: links; of IPv4 and IPv6 each: addresses, routes, rules of routing."""
 ROUTES_LAST = 1.0
@@ -29,6 +32,8 @@ class BesideKernel(ReadingLink):
 
     unfinished_checksums = True
     beside_kernel = True
+    before_netfilter = False
+    """What arrives is read before netfilter drops something."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +41,7 @@ class BesideKernel(ReadingLink):
         """Raw IP sockets that take the header from us (IP_HDRINCL), by family."""
         self._changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
         self._changes.bind((0, CHANGES))
+        self._changes_asked = 0.0
         self._addresses: frozenset[str] = frozenset()
         self._routes: dict[str, Route] = {}
         """What was said since `_routes_asked`."""
@@ -66,8 +72,7 @@ class BesideKernel(ReadingLink):
     def _route(self, remote: str) -> Route:
         """The way to a host. Every connection asks twice, which takes seven system calls; to hear that nothing has
         changed takes one."""
-        self._forget_changes()
-        now = monotonic()
+        now = self._forget_changes()
         if now >= self._routes_asked + ROUTES_LAST:
             self._routes.clear()
             self._routes_asked = now
@@ -77,11 +82,15 @@ class BesideKernel(ReadingLink):
             found = self._routes[remote] = route(remote)
             return found
 
-    def _forget_changes(self) -> None:
-        """Ask the kernel anew for whatever may have changed."""
-        if forget_changes(self._changes):
-            self._addresses = frozenset()
-            self._routes.clear()
+    def _forget_changes(self) -> float:
+        """Ask the kernel anew for whatever may have changed. Returns the time."""
+        now = monotonic()
+        if now >= self._changes_asked + CHANGES_LAST:
+            self._changes_asked = now
+            if forget_changes(self._changes):
+                self._addresses = frozenset()
+                self._routes.clear()
+        return now
 
     def is_local(self, address: str) -> bool:
         self._forget_changes()
@@ -108,7 +117,7 @@ class BesideKernel(ReadingLink):
 
     def _open_guard(self) -> Guard:
         if self._guard is None:
-            self._guard = open_guard()
+            self._guard = open_guard(inbound=self.before_netfilter)
         return self._guard
 
     def _release(self) -> None:

@@ -32,6 +32,7 @@ class PacketLink(BesideKernel):
 
     offloads = True
     attends = True
+    before_netfilter = True
 
     def __init__(self, interface: str | None = None) -> None:
         """*interface*: receive from this one only, and send through no other."""

@@ -1,14 +1,15 @@
 """Keeping the kernel's RSTs in: it knows nothing of our connections, and would reset every one of them.
 
 A segment for a port where the kernel has no connection makes it answer with a RST (RFC 9293, 3.10.7.1), also when a
-socket is bound there. A guard drops these on their way out: TCP, RST set, from a claimed port, not marked as ours.
+socket is bound there. A guard drops these on their way out: TCP, RST set, from a claimed port, not marked as ours. Our
+own RSTs pass the same hook, since raw IP sockets do; they carry `MARK`.
 
-Why not the peer's segments on their way in? That would spare the kernel the work, but early enough to do so (netdev
-ingress) it hangs on one interface and hides the segments from all sockets except ETH_P_ALL ones, ours included. A rule
-on OUTPUT serves all interfaces, loopback included, hides nothing from us or from tcpdump, and drops only what nobody
+Better it drops the peer's segments on their way in, which spares the kernel the work: it would look for a connection
+and make a RST of each segment that we receive. But that hides them from raw IP sockets; only to packet sockets, as
+tcpdump's are, do they come before. So it is for links that receive by those.
+
+Either rule serves all interfaces, loopback included, does not meet what is only forwarded, and drops only what nobody
 else can have meant: the port is reserved for us (`usertcp.link.reservation`).
-
-Our own RSTs pass the same hook, since raw IP sockets do; they carry `MARK`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from usertcp.errors import SetupError
@@ -123,11 +124,14 @@ class NftablesGuard(Guard):
 
     takes_many = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, inbound: bool = False) -> None:
+        """*inbound*: drop the peer's segments, not the kernel's answers."""
         super().__init__()
+        self._inbound = inbound
+        self._chain = "input" if inbound else "output"
         self._sets: set[str] = set()
         self._table = nftables.OwnedTable()
-        self._table.add_chain("output")
+        self._table.add_chain(self._chain)
 
     def _add(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
@@ -137,14 +141,15 @@ class NftablesGuard(Guard):
         self._table.add_elements(keys(claims))
 
     def _add_set_and_rule(self, name: str, family: socket.AddressFamily, claim: Claim) -> None:
-        fields = [nftables.SOURCE_PORT]
-        if claim.local:
-            fields.insert(0, nftables.SOURCE_ADDRESS[family])
-        if claim.peer:
-            fields.append(nftables.DESTINATION_ADDRESS[family])
+        port, local, peer = nftables.SOURCE_PORT, nftables.SOURCE_ADDRESS[family], nftables.DESTINATION_ADDRESS[family]
+        about = [*nftables.family_is(family), *nftables.tcp()]
+        if self._inbound:
+            port, local, peer = nftables.DESTINATION_PORT, peer, local
+        else:
+            about += [*nftables.has_flag(RST), *nftables.mark_is_not(MARK)]
+        fields = [*([local] if claim.local else []), port, *([peer] if claim.peer else [])]
         self._table.add_set(name, fields)
-        about = [*nftables.family_is(family), *nftables.tcp(), *nftables.has_flag(RST), *nftables.mark_is_not(MARK)]
-        self._table.add_rule("output", [*about, *nftables.in_set(name, fields), *nftables.drop()])
+        self._table.add_rule(self._chain, [*about, *nftables.in_set(name, fields), *nftables.drop()])
         self._sets.add(name)
 
     def _remove(self, claims: Sequence[Claim]) -> None:
@@ -235,9 +240,12 @@ class StandingGuard(Guard):
         pass
 
 
-def open_guard() -> Guard:
-    """The best guard that this machine lets us have: our own by nf_tables, our own by iptables, or a standing one."""
-    for kind in (NftablesGuard, IptablesGuard):
+def open_guard(*, inbound: bool = False) -> Guard:
+    """The best guard that this machine lets us have: our own by nf_tables, our own by iptables, or a standing one.
+
+    *inbound*: the peer's segments may be dropped, since whoever is to see them does so before netfilter.
+    """
+    for kind in (partial(NftablesGuard, inbound=inbound), IptablesGuard):
         try:
             return kind()
         except OSError:
