@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 import trio
+import trio.testing
 
 from usertcp.link import Buffer, Link
 from usertcp.link.memory import MemoryLink, memory_links
@@ -123,6 +124,30 @@ async def test_who_answers_first_does_not_end_the_turn_of_the_others(pair: tuple
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("clients", "expected"), [(1, [(PSH | ACK, 7), (FIN | ACK, 0)]), (10, [(FIN | PSH | ACK, 7)])])
+async def test_where_many_are_answered_what_follows_goes_with_it(
+    pair: tuple[Stack, Stack, Offloading], clients: int, expected: list[tuple[int, int]]
+) -> None:
+    """And where one is, nothing waits for it."""
+    client, server, watched = pair
+
+    async def answer(stream: trio.abc.Stream) -> None:
+        await stream.send_all(await stream.receive_some())
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve_tcp, answer, 80)
+        streams = [await client.open_tcp_stream("192.0.2.2", 80) for _ in range(clients)]
+        await trio.testing.wait_all_tasks_blocked()
+        watched.sent.clear()
+        for stream in streams:
+            nursery.start_soon(stream.send_all, b"request")
+        for stream in streams:
+            assert await stream.receive_some() == b"request"
+            assert await stream.receive_some() == b""
+        assert sorted(watched.sent) == sorted(expected * clients)
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_opens_a_connection_does_not_end_the_turn_of_the_others(
     pair: tuple[Stack, Stack, Offloading],
 ) -> None:
@@ -154,9 +179,9 @@ async def test_who_opens_a_connection_does_not_end_the_turn_of_the_others(
 
 
 async def test_tasks_that_never_rest_hold_nothing_up() -> None:
-    flushes: list[int] = []
+    flushes: list[int | None] = []
 
-    def flush(turn: int) -> bool:
+    def flush(turn: int | None) -> bool:
         flushes.append(turn)
         return False
 
@@ -214,7 +239,7 @@ async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_i
     woken = trio.Event()
     alarm = trio.CancelScope(deadline=trio.current_time() + 60)
 
-    def flush(turn: int) -> bool:
+    def flush(turn: int | None) -> bool:
         assert turn == 1
         if comes_of_it == "a task":
             woken.set()

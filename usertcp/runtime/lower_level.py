@@ -29,6 +29,11 @@ from usertcp.wire.look import NO_PORT, NOT_FOR_US, port_of, runs
 LARGEST_PACKET: Final = 65535
 """What the total length of an IPv4 packet can say, whatever the MTU."""
 
+FEW: Final = 2
+"""Connections that may have something to send, and what a user says is still sent at once. With more of them the peer
+has enough to do; then it goes out together with what others say, and with what this user says next, often that the
+stream ends."""
+
 SOON: Final = 0.005
 """Seconds before an alarm in which it is worth while to find out whether it is still needed: most timers are put off or
 stopped before they expire, and a wake-up for nothing costs as much as one for a segment."""
@@ -63,6 +68,8 @@ class LowerLevel:
         self._dismiss = link.dismiss
         self._wait = trio.CancelScope()
         self._turns: Turns | None = None
+        self._put_off: dict[Connection, None] = {}
+        """Those whose segments wait a little."""
         if tracer is not None:
             link.watch(self._trace_deed)
 
@@ -70,18 +77,23 @@ class LowerLevel:
         """Send all that is due, by *conn* too, with which something was done; and be woken in time for what comes next.
 
         Called in the task that did something, so that no other needs to run before its segments are on their way. What
-        other connections have to say waits, if their users have still their turn.
+        other connections have to say waits, if their users have still their turn; and if these are many, this waits a
+        little too.
 
         Raises:
           SetupError: see `Link.send`.
         """
+        endpoint, turns, only = self.endpoint, self._turns, None
         if conn is not None:
-            self.endpoint.touch(conn)
+            endpoint.touch(conn)
+            if turns is not None and turns.running:
+                if endpoint.touched > FEW:
+                    self._put_off[conn] = None
+                    turns.put_off()
+                    return
+                only = [conn]
         now = trio.current_time()
-        if self._turns is not None and self._turns.running:
-            self._transmit(self.endpoint.output(now, only=conn), now)
-        else:
-            self._transmit(self.endpoint.output(now), now)
+        self._transmit(endpoint.output(now, only=only), now)
 
     def _transmit(self, segments: Iterable[tuple[Flow, Segment]], now: float) -> None:
         for flow, seg in segments:
@@ -212,13 +224,18 @@ class LowerLevel:
         """When `run` will wake."""
         return self._wait.deadline
 
-    def _flush(self, turn: int) -> bool:
-        """The application has had its turn."""
-        if not self.endpoint.pending:
+    def _flush(self, turn: int | None) -> bool:
+        """The application has had its turn, or what was put off has waited long enough."""
+        if turn is None:
+            only = list(self._put_off)
+            self._put_off.clear()
+        elif self.endpoint.pending:
+            only = None
+        else:
             return False
         now = trio.current_time()
         try:
-            self._transmit(self.endpoint.output(now, until=turn), now)
+            self._transmit(self.endpoint.output(now, only=only, until=turn), now)
         except Exception as error:  # An instrument that fails is switched off, and nobody would know.
             self._fail(error)
         return True

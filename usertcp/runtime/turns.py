@@ -16,15 +16,21 @@ PASSES: Final = 4
 """Of Trio's loop that may go by before something is sent in any case. Who answers a new connection takes three: one to
 accept it and one to begin its handler, and `receive_some` has a checkpoint. One is for a task in between."""
 
+A_LITTLE: Final = 2
+"""And before something is sent that was put off, so that whoever said it can go on after a checkpoint and say more."""
+
 
 class Turns(trio.abc.Instrument):
     """Calls *flush* for each turn that was announced by `expect`: when no task can run, or after some passes of Trio's
     loop. And counts how long the link may be left to tasks of the application, who read it for all."""
 
-    def __init__(self, flush: Callable[[int], bool], alarm: Callable[[], float], leave: Callable[[], None]) -> None:
+    def __init__(
+        self, flush: Callable[[int | None], bool], alarm: Callable[[], float], leave: Callable[[], None]
+    ) -> None:
         """
         Args:
-          flush: sends what is due since a turn or longer, and says whether there was anything to be done.
+          flush: sends what is due since a turn or longer, or what was put off (None), and says whether there was
+            anything to be done.
           alarm: gives the deadline that *flush* may put off or bring forward.
           leave: called when no task of the application attends to the link any more, or is about to.
         """
@@ -37,6 +43,8 @@ class Turns(trio.abc.Instrument):
         """The last pass in which nobody else is to look for packets, since one has done so who will again; 0: none."""
         self._looked = 0
         self._passes = 0
+        self._put_off = 0
+        """The pass that ends with sending what was put off; 0: nothing was."""
         self._turns: deque[tuple[int, int]] = deque()
         """(the pass that ends it, its number), the oldest first."""
         self._token = trio.lowlevel.current_trio_token()
@@ -49,6 +57,11 @@ class Turns(trio.abc.Instrument):
     def expect(self, turn: int) -> None:
         """Tasks have been woken; whatever is to be sent can wait for them. Numbers grow."""
         self._turns.append((self._passes + PASSES, turn))
+
+    def put_off(self) -> None:
+        """Something may wait a little, though not for a turn to end."""
+        if not self._put_off:
+            self._put_off = self._passes + A_LITTLE
 
     def lend(self) -> None:
         """Who has attended to the link, and now does something else, will probably wait for the next packet soon."""
@@ -68,18 +81,30 @@ class Turns(trio.abc.Instrument):
         if self._lent and not self.led and (timeout > 0 or self._lent <= self._passes):
             self._lent = 0
             self._leave()
-        if not self._turns:
-            return
         if timeout > 0:
-            _, turn = self._turns[-1]
-            self._turns.clear()
-            alarm = self._alarm()
-            # How long to sleep was settled before: there may be tasks now, or something to be done earlier.
-            if self._flush(turn) and (self._alarm() < alarm or trio.lowlevel.current_statistics().tasks_runnable):
-                self._token.run_sync_soon(_nothing, idempotent=True)
-        elif self._turns[0][0] <= self._passes:
+            if self._turns or self._put_off:
+                self._flush_all()
+            return
+        if self._put_off and self._put_off <= self._passes:
+            self._put_off = 0
+            self._flush(None)
+        if self._turns and self._turns[0][0] <= self._passes:
             _, turn = self._turns.popleft()
             self._flush(turn)
+
+    def _flush_all(self) -> None:
+        """Nobody has anything to do. How long to sleep was settled before: see that Trio wakes up if somebody has now,
+        or if something is to be done earlier."""
+        alarm, done = self._alarm(), False
+        if self._put_off:
+            self._put_off = 0
+            done = self._flush(None)
+        if self._turns:
+            _, turn = self._turns[-1]
+            self._turns.clear()
+            done = self._flush(turn) or done
+        if done and (self._alarm() < alarm or trio.lowlevel.current_statistics().tasks_runnable):
+            self._token.run_sync_soon(_nothing, idempotent=True)
 
 
 def _nothing() -> None:

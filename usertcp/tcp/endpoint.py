@@ -4,7 +4,7 @@ when."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from heapq import heappop, heappush
 from ipaddress import IPv4Address, ip_address
@@ -240,24 +240,22 @@ class Endpoint:
         self._touched.setdefault(conn, self._told + 1)
 
     def output(
-        self, now: float, *, only: Connection | None = None, until: int | None = None
+        self, now: float, *, only: Sequence[Connection] | None = None, until: int | None = None
     ) -> list[tuple[Flow, Segment]]:
         """Everything to transmit now, of every connection touched since the last call, resets included. Then tells
         the users. The rest waits for the next call if there is a limit.
 
         Args:
-          only: what this connection has to transmit.
+          only: what those of these have that were touched.
           until: what those have that were touched first until this call of `tell`.
         """
         out: list[tuple[Flow, Segment]] = []
-        if only is not None:
-            self._touched.pop(only, None)
-            self._output_of(only, out, now)
-            only.on_change()
-            return out
-        out, self._replies = self._replies, out
         touched: Iterable[Connection]
-        if until is None:
+        if only is None:
+            out, self._replies = self._replies, out
+        if only is not None:
+            touched = [conn for conn in only if self._touched.pop(conn, None) is not None]
+        elif until is None:
             touched, self._touched = self._touched, {}
         else:
             touched = list(takewhile(lambda conn: self._touched[conn] <= until, self._touched))
@@ -286,6 +284,11 @@ class Endpoint:
                 del self.connections[flow]
         if self._set_aside and state not in UNDECIDED and (old := self._set_aside.pop(conn, None)) is not None:
             self._decide(old, conn, now)
+
+    @property
+    def touched(self) -> int:
+        """How many connections have been touched, and `output` has not asked them yet."""
+        return len(self._touched)
 
     @property
     def pending(self) -> bool:
