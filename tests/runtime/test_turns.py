@@ -148,6 +148,33 @@ async def test_where_many_are_answered_what_follows_goes_with_it(
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("then", ["answered", "read", "left"])
+async def test_a_request_that_waits_for_accept_is_acknowledged_by_its_answer(
+    pair: tuple[Stack, Stack, Offloading], then: str
+) -> None:
+    """Or soon after it was accepted; or, if nobody accepts, after the delay of any acknowledgment."""
+    client, server, watched = pair
+    listener = await server.open_tcp_listener(80, config=Config(delayed_ack=0.2))
+    stream = await client.open_tcp_stream("192.0.2.2", 80)
+    await trio.testing.wait_all_tasks_blocked()
+    watched.sent.clear()
+    before = trio.current_time()
+    await stream.send_all(b"request")
+    await trio.testing.wait_all_tasks_blocked(0.001)
+    assert not watched.sent
+    if then == "left":
+        await stream.changes.until(lambda: stream.status().flight_size == 0)
+        assert 0.2 <= trio.current_time() - before < 0.9
+    else:
+        accepted = await listener.accept()
+        assert await accepted.receive_some() == b"request"
+        if then == "answered":
+            await accepted.send_all(b"answer!")
+        await trio.testing.wait_all_tasks_blocked(0.001)
+    assert watched.sent == [(PSH | ACK, 7) if then == "answered" else (ACK, 0)]
+    stream.abort()
+
+
 async def test_who_opens_a_connection_does_not_end_the_turn_of_the_others(
     pair: tuple[Stack, Stack, Offloading],
 ) -> None:
@@ -179,13 +206,13 @@ async def test_who_opens_a_connection_does_not_end_the_turn_of_the_others(
 
 
 async def test_tasks_that_never_rest_hold_nothing_up() -> None:
-    flushes: list[int | None] = []
+    flushes: list[int] = []
 
-    def flush(turn: int | None) -> bool:
+    def flush(turn: int) -> bool:
         flushes.append(turn)
         return False
 
-    turns = Turns(flush, lambda: inf, lambda: None)
+    turns = Turns(flush, lambda conns: None, lambda: inf, lambda: None)
     trio.lowlevel.add_instrument(turns)
     turns.expect(1)
     await trio.lowlevel.checkpoint()
@@ -239,7 +266,7 @@ async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_i
     woken = trio.Event()
     alarm = trio.CancelScope(deadline=trio.current_time() + 60)
 
-    def flush(turn: int | None) -> bool:
+    def flush(turn: int) -> bool:
         assert turn == 1
         if comes_of_it == "a task":
             woken.set()
@@ -247,7 +274,7 @@ async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_i
             alarm.deadline = trio.current_time() + 0.05
         return True
 
-    turns, sleeps = Turns(flush, lambda: alarm.deadline, lambda: None), Sleeps()
+    turns, sleeps = Turns(flush, lambda conns: None, lambda: alarm.deadline, lambda: None), Sleeps()
     trio.lowlevel.add_instrument(turns)
     trio.lowlevel.add_instrument(sleeps)
     turns.expect(1)

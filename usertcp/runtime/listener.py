@@ -66,6 +66,8 @@ class TcpListener(trio.abc.Listener[TcpStream]):
                 raise trio.ClosedResourceError(self._closed)
             if self._next is not None:
                 (conn, claim), self._next = self._next, None
+                if conn.acknowledgment_owed:
+                    self._stack.transmit_soon()  # The answer may carry it.
                 return TcpStream(self._stack, conn, claim.share())
 
     async def aclose(self) -> None:

@@ -68,8 +68,6 @@ class LowerLevel:
         self._dismiss = link.dismiss
         self._wait = trio.CancelScope()
         self._turns: Turns | None = None
-        self._put_off: dict[Connection, None] = {}
-        """Those whose segments wait a little."""
         if tracer is not None:
             link.watch(self._trace_deed)
 
@@ -88,12 +86,18 @@ class LowerLevel:
             endpoint.touch(conn)
             if turns is not None and turns.running:
                 if endpoint.touched > FEW:
-                    self._put_off[conn] = None
-                    turns.put_off()
+                    turns.put_off(conn)
                     return
                 only = [conn]
         now = trio.current_time()
         self._transmit(endpoint.output(now, only=only), now)
+
+    def transmit_soon(self) -> None:
+        """Send all that is due when the application has had its turn."""
+        if self._turns is not None:
+            self._turns.expect(self.endpoint.turn())
+        else:
+            self.transmit()
 
     def _transmit(self, segments: Iterable[tuple[Flow, Segment]], now: float) -> None:
         for flow, seg in segments:
@@ -164,7 +168,7 @@ class LowerLevel:
           trio.ClosedResourceError: the link was closed.
         """
         if self.link.offloads:
-            self._turns = Turns(self._flush, self._alarm, self.link.leave)
+            self._turns = Turns(self._flush, self._send_of, self._alarm, self.link.leave)
             trio.lowlevel.add_instrument(self._turns)
         try:
             await self._run()
@@ -224,21 +228,24 @@ class LowerLevel:
         """When `run` will wake."""
         return self._wait.deadline
 
-    def _flush(self, turn: int | None) -> bool:
-        """The application has had its turn, or what was put off has waited long enough."""
-        if turn is None:
-            only = list(self._put_off)
-            self._put_off.clear()
-        elif self.endpoint.pending:
-            only = None
-        else:
+    def _flush(self, turn: int) -> bool:
+        """The application has had its turn."""
+        if not self.endpoint.pending:
             return False
         now = trio.current_time()
         try:
-            self._transmit(self.endpoint.output(now, only=only, until=turn), now)
+            self._transmit(self.endpoint.output(now, until=turn), now)
         except Exception as error:  # An instrument that fails is switched off, and nobody would know.
             self._fail(error)
         return True
+
+    def _send_of(self, conns: list[Connection]) -> None:
+        """What these have to say has waited long enough."""
+        now = trio.current_time()
+        try:
+            self._transmit(self.endpoint.output(now, only=conns), now)
+        except Exception as error:  # As above.
+            self._fail(error)
 
     def counters(self) -> dict[str, int]:
         """What arrived and what became of it, in the link, here and in the core: name to count."""

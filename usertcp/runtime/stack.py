@@ -38,6 +38,7 @@ class Stack:
         """The core: all connections and listeners. After an event of your own, `transmit`."""
         self.link = lower.link
         self.transmit = lower.transmit
+        self.transmit_soon = lower.transmit_soon
         self.until = lower.until
         self.counters = lower.counters
         """To be called: packets that were malformed, had a wrong checksum or were not for us; fragments; what the link

@@ -12,6 +12,8 @@ from typing import Final
 
 import trio
 
+from usertcp.tcp.connection import Connection
+
 PASSES: Final = 4
 """Of Trio's loop that may go by before something is sent in any case. Who answers a new connection takes three: one to
 accept it and one to begin its handler, and `receive_some` has a checkpoint. One is for a task in between."""
@@ -25,16 +27,21 @@ class Turns(trio.abc.Instrument):
     loop. And counts how long the link may be left to tasks of the application, who read it for all."""
 
     def __init__(
-        self, flush: Callable[[int | None], bool], alarm: Callable[[], float], leave: Callable[[], None]
+        self,
+        flush: Callable[[int], bool],
+        send: Callable[[list[Connection]], None],
+        alarm: Callable[[], float],
+        leave: Callable[[], None],
     ) -> None:
         """
         Args:
-          flush: sends what is due since a turn or longer, or what was put off (None), and says whether there was
-            anything to be done.
-          alarm: gives the deadline that *flush* may put off or bring forward.
+          flush: sends what is due since a turn or longer, and says whether there was anything to be done.
+          send: sends what these have to say.
+          alarm: gives the deadline that *flush* and *send* may put off or bring forward.
           leave: called when no task of the application attends to the link any more, or is about to.
         """
         self._flush = flush
+        self._send = send
         self._alarm = alarm
         self._leave = leave
         self.led = False
@@ -43,8 +50,8 @@ class Turns(trio.abc.Instrument):
         """The last pass in which nobody else is to look for packets, since one has done so who will again; 0: none."""
         self._looked = 0
         self._passes = 0
-        self._put_off = 0
-        """The pass that ends with sending what was put off; 0: nothing was."""
+        self._put_off: deque[tuple[int, list[Connection]]] = deque()
+        """(the pass that ends with sending it, whose), the oldest first."""
         self._turns: deque[tuple[int, int]] = deque()
         """(the pass that ends it, its number), the oldest first."""
         self._token = trio.lowlevel.current_trio_token()
@@ -58,10 +65,12 @@ class Turns(trio.abc.Instrument):
         """Tasks have been woken; whatever is to be sent can wait for them. Numbers grow."""
         self._turns.append((self._passes + PASSES, turn))
 
-    def put_off(self) -> None:
-        """Something may wait a little, though not for a turn to end."""
-        if not self._put_off:
-            self._put_off = self._passes + A_LITTLE
+    def put_off(self, conn: Connection) -> None:
+        """What this one has to say may wait a little, though not for the end of the turn."""
+        end = self._passes + A_LITTLE
+        if not self._put_off or self._put_off[-1][0] != end:
+            self._put_off.append((end, []))
+        self._put_off[-1][1].append(conn)
 
     def lend(self) -> None:
         """Who has attended to the link, and now does something else, will probably wait for the next packet soon."""
@@ -85,9 +94,8 @@ class Turns(trio.abc.Instrument):
             if self._turns or self._put_off:
                 self._flush_all()
             return
-        if self._put_off and self._put_off <= self._passes:
-            self._put_off = 0
-            self._flush(None)
+        if self._put_off and self._put_off[0][0] <= self._passes:
+            self._send(self._put_off.popleft()[1])
         if self._turns and self._turns[0][0] <= self._passes:
             _, turn = self._turns.popleft()
             self._flush(turn)
@@ -95,10 +103,9 @@ class Turns(trio.abc.Instrument):
     def _flush_all(self) -> None:
         """Nobody has anything to do. How long to sleep was settled before: see that Trio wakes up if somebody has now,
         or if something is to be done earlier."""
-        alarm, done = self._alarm(), False
-        if self._put_off:
-            self._put_off = 0
-            done = self._flush(None)
+        alarm, done = self._alarm(), bool(self._put_off)
+        while self._put_off:
+            self._send(self._put_off.popleft()[1])
         if self._turns:
             _, turn = self._turns[-1]
             self._turns.clear()

@@ -301,10 +301,15 @@ class Endpoint:
         Returns:
           The number of this call, for `output`.
         """
-        self._told += 1
+        turn = self.turn()
         for conn in self._touched:
             if conn.state is not State.CLOSED:
                 conn.on_change()
+        return turn
+
+    def turn(self) -> int:
+        """The number for `output` that takes in all that has been touched by now."""
+        self._told += 1
         return self._told
 
     # Inside
@@ -402,6 +407,7 @@ class Endpoint:
         if conn.state not in GONE:
             self.connections[conn.flow] = conn
             self._origins[conn] = listener
+            conn.tcb.not_accepted = self._offload
             listener.add(conn)
         else:
             self.counters.update({what: n for what, n in conn.tcb.counters.items() if what.startswith("discarded")})

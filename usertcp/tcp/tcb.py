@@ -364,6 +364,7 @@ class Tcb:
         "last_sent",
         "loss_probe",
         "memory",
+        "not_accepted",
         "offload",
         "option_octets",
         "passive",
@@ -476,6 +477,8 @@ class Tcb:
         """When text, SYN or FIN was last sent."""
         self.ack_now = False
         """An acknowledgment is owed and goes out with the next output."""
+        self.not_accepted = False
+        """Nobody can answer yet: so an acknowledgment is worth a delay, after which the answer may carry it."""
         self.replies: list[Segment] = []
         """Resets that answer a segment without ending the connection (RFC 9293, 3.5.2, second group)."""
         self.reset_owed = False
