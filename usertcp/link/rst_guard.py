@@ -44,12 +44,12 @@ class Claim(NamedTuple):
     peer: str
 
     @property
-    def families(self) -> tuple[socket.AddressFamily, ...]:
-        """The address families that it is about."""
+    def family(self) -> socket.AddressFamily | None:
+        """The address family that it is about; None is both."""
         address = self.local or self.peer
         if not address:
-            return socket.AF_INET, socket.AF_INET6
-        return (socket.AF_INET6,) if ":" in address else (socket.AF_INET,)
+            return None
+        return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 class Guard(ABC):
@@ -135,19 +135,19 @@ class NftablesGuard(Guard):
 
     def _add(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
-            for family in claim.families:
-                if (name := set_name(family, bool(claim.local), bool(claim.peer))) not in self._sets:
-                    self._add_set_and_rule(name, family, claim)
+            if (name := set_name(claim.family, bool(claim.local), bool(claim.peer))) not in self._sets:
+                self._add_set_and_rule(name, claim)
         self._table.add_elements(keys(claims))
 
-    def _add_set_and_rule(self, name: str, family: socket.AddressFamily, claim: Claim) -> None:
-        port, local, peer = nftables.SOURCE_PORT, nftables.SOURCE_ADDRESS[family], nftables.DESTINATION_ADDRESS[family]
-        about = [*nftables.family_is(family), *nftables.tcp()]
-        if self._inbound:
-            port, local, peer = nftables.DESTINATION_PORT, peer, local
-        else:
+    def _add_set_and_rule(self, name: str, claim: Claim) -> None:
+        about, fields = nftables.tcp(), [nftables.DESTINATION_PORT if self._inbound else nftables.SOURCE_PORT]
+        if claim.family is not None:
+            source, destination = nftables.SOURCE_ADDRESS[claim.family], nftables.DESTINATION_ADDRESS[claim.family]
+            local, peer = (destination, source) if self._inbound else (source, destination)
+            about = [*nftables.family_is(claim.family), *about]
+            fields = [*([local] if claim.local else []), *fields, *([peer] if claim.peer else [])]
+        if not self._inbound:
             about += [*nftables.has_flag(RST), *nftables.mark_is_not(MARK)]
-        fields = [*([local] if claim.local else []), port, *([peer] if claim.peer else [])]
         self._table.add_set(name, fields)
         self._table.add_rule(self._chain, [*about, *nftables.in_set(name, fields), *nftables.drop()])
         self._sets.add(name)
@@ -161,18 +161,17 @@ class NftablesGuard(Guard):
 
 
 @lru_cache
-def set_name(family: socket.AddressFamily, local: bool, peer: bool) -> str:
+def set_name(family: socket.AddressFamily | None, local: bool, peer: bool) -> str:
     """The set for claims of this shape, with an address or a peer or without, as `nft list ruleset` shows it."""
-    version = "ip" if family == socket.AF_INET else "ip6"
-    return "-".join([version, *(["local"] if local else []), "port", *(["peer"] if peer else [])])
+    version = [] if family is None else ["ip"] if family == socket.AF_INET else ["ip6"]
+    return "-".join([*version, *(["local"] if local else []), "port", *(["peer"] if peer else [])])
 
 
 def keys(claims: Sequence[Claim]) -> dict[str, list[bytes]]:
     """What stands for these claims in which set."""
     found: dict[str, list[bytes]] = {}
     for claim in claims:
-        for family in claim.families:
-            found.setdefault(set_name(family, bool(claim.local), bool(claim.peer)), []).append(key(claim))
+        found.setdefault(set_name(claim.family, bool(claim.local), bool(claim.peer)), []).append(key(claim))
     return found
 
 
@@ -220,7 +219,7 @@ class IptablesGuard(Guard):
         not_ours = ["-m", "mark", "!", "--mark", hex(MARK)]
         tag = ["-m", "comment", "--comment", self._owner]
         for command in self._commands:
-            if iptables.FAMILY[command] in claim.families:
+            if claim.family in (None, iptables.FAMILY[command]):
                 iptables.run(command, verb, "OUTPUT", *addresses, *match, *not_ours, *tag, "-j", "DROP")
 
     def close(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
 from operator import index
-from typing import TYPE_CHECKING, Final, SupportsIndex
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 import trio
 
@@ -49,7 +50,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     # What Trio asks of a stream
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+    def send_all(self, data: bytes | bytearray | memoryview) -> Coroutine[Any, Any, None]:
         """Queue all of *data* for the peer; returns when the rest of it fits into the send buffer.
 
         If it is cancelled, some of *data* may have been sent.
@@ -59,7 +60,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
           trio.ClosedResourceError: after `send_eof`, `aclose` or `abort`, or the stack was closed.
           trio.BrokenResourceError: the connection has ended; the cause is the `TcpError`.
         """
-        await self._send_all(data, urgent=False)
+        return self._send_all(data, urgent=False)  # One coroutine, not two: this is called for every message.
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until `send_all` could take at least one octet. Raises what `send_all` raises."""
