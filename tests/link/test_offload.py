@@ -142,6 +142,15 @@ async def test_a_listener_on_packet_sockets(here: Any, peer: Any) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_stack_that_was_closed_says_so(here: Any, peer: Any) -> None:
+    async with open_stack("packet", CONFIG) as stack:
+        pass
+    with trio.fail_after(5), pytest.raises(trio.ClosedResourceError):
+        await stack.open_tcp_stream("10.0.0.2", 80)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        stack.link.source_address("10.0.0.2")
+
+
 async def test_one_interface_only(here: Any, peer: Any) -> None:
     async with open_stack(PacketLink("veth0"), CONFIG) as stack, serving(peer, "10.0.0.2") as port:
         await exchange(stack, "10.0.0.2", port)

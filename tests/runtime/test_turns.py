@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from math import inf
 from random import Random
 
 import pytest
@@ -148,6 +147,34 @@ async def test_where_many_are_answered_what_follows_goes_with_it(
         nursery.cancel_scope.cancel()
 
 
+async def test_where_many_are_answered_each_is_before_somebody_goes_on(pair: tuple[Stack, Stack, Offloading]) -> None:
+    """Who computes after an answer holds up neither his own nor those of others."""
+    client, server, watched = pair
+    gone_on = 0
+
+    async def answer(stream: trio.abc.Stream) -> None:
+        nonlocal gone_on
+        await stream.send_all(await stream.receive_some())
+        request = await stream.receive_some()
+        await stream.send_all(request)
+        gone_on += 1
+        assert watched.sent.count((PSH | ACK, 7)) >= gone_on
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve_tcp, answer, 80)
+        streams = [await client.open_tcp_stream("192.0.2.2", 80) for _ in range(10)]
+        for stream in streams:
+            await stream.send_all(b"first")
+            assert await stream.receive_some() == b"first"
+        watched.sent.clear()
+        for stream in streams:
+            nursery.start_soon(stream.send_all, b"request")
+        for stream in streams:
+            assert await stream.receive_some() == b"request"
+        assert gone_on == 10
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("then", ["answered", "read", "left"])
 async def test_a_request_that_waits_for_accept_is_acknowledged_by_its_answer(
     pair: tuple[Stack, Stack, Offloading], then: str
@@ -212,7 +239,7 @@ async def test_tasks_that_never_rest_hold_nothing_up() -> None:
         flushes.append(turn)
         return False
 
-    turns = Turns(flush, lambda conns: None, lambda: inf, lambda: None)
+    turns = Turns(flush, lambda conns: None, lambda: None)
     trio.lowlevel.add_instrument(turns)
     turns.expect(1)
     await trio.lowlevel.checkpoint()
@@ -249,6 +276,23 @@ async def test_what_goes_wrong_when_a_turn_ends_ends_the_stack() -> None:
         await acknowledge()
 
 
+async def test_however_many_turns_begin_in_a_pass_they_end_with_one() -> None:
+    flushes: list[int] = []
+
+    def flush(turn: int) -> bool:
+        flushes.append(turn)
+        return False
+
+    turns = Turns(flush, lambda conns: None, lambda: None)
+    trio.lowlevel.add_instrument(turns)
+    for turn in range(0, 100, 2):
+        turns.expect(turn)
+        turns.expect(turn + 1)
+        await trio.lowlevel.checkpoint()
+    assert flushes == list(range(1, 95, 2))
+    trio.lowlevel.remove_instrument(turns)
+
+
 class Sleeps(trio.abc.Instrument):
     """How long Trio sleeps, each time that it does not only look for news."""
 
@@ -274,7 +318,7 @@ async def test_where_there_is_nothing_to_do_nothing_waits_and_what_comes_of_it_i
             alarm.deadline = trio.current_time() + 0.05
         return True
 
-    turns, sleeps = Turns(flush, lambda conns: None, lambda: alarm.deadline, lambda: None), Sleeps()
+    turns, sleeps = Turns(flush, lambda conns: None, lambda: None), Sleeps()
     trio.lowlevel.add_instrument(turns)
     trio.lowlevel.add_instrument(sleeps)
     turns.expect(1)

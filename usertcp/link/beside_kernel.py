@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -136,8 +137,9 @@ def forget_changes(netlink: socket.socket) -> bool:
             netlink.recv(1 << 16)
         except BlockingIOError:
             return changed
-        except OSError:
-            pass  # ENOBUFS: so many changes that some were lost.
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:  # So many changes that some were lost.
+                raise
         changed = True
 
 

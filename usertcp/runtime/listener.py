@@ -66,8 +66,9 @@ class TcpListener(trio.abc.Listener[TcpStream]):
                 raise trio.ClosedResourceError(self._closed)
             if self._next is not None:
                 (conn, claim), self._next = self._next, None
+                conn.accepted()
                 if conn.acknowledgment_owed:
-                    self._stack.transmit_soon()  # The answer may carry it.
+                    self._stack.transmit_soon(conn)  # The answer may carry it.
                 return TcpStream(self._stack, conn, claim.share())
 
     async def aclose(self) -> None:

@@ -31,8 +31,8 @@ LARGEST_PACKET: Final = 65535
 
 FEW: Final = 2
 """Connections that may have something to send, and what a user says is still sent at once. With more of them the peer
-has enough to do; then it goes out together with what others say, and with what this user says next, often that the
-stream ends."""
+has enough to do, and what all say in a pass of Trio's loop goes out together at its end. The first answer to who has
+called us waits for one pass more: often it is the only one, and then the end of the stream goes with it."""
 
 SOON: Final = 0.005
 """Seconds before an alarm in which it is worth while to find out whether it is still needed: most timers are put off or
@@ -75,25 +75,26 @@ class LowerLevel:
         """Send all that is due, by *conn* too, with which something was done; and be woken in time for what comes next.
 
         Called in the task that did something, so that no other needs to run before its segments are on their way. What
-        other connections have to say waits, if their users have still their turn; and if these are many, this waits a
-        little too.
+        other connections have to say waits, if their users have still their turn; and if these are many, this waits
+        until the tasks that can run now have run.
 
         Raises:
-          SetupError: see `Link.send`.
+          SetupError: see `Link.send`. Of what waits, it ends the stack.
         """
         endpoint, turns, only = self.endpoint, self._turns, None
         if conn is not None:
             endpoint.touch(conn)
             if turns is not None and turns.running:
                 if endpoint.touched > FEW:
-                    turns.put_off(conn)
+                    turns.put_off(conn, 2 if conn.is_first_answer else 1)
                     return
                 only = [conn]
         now = trio.current_time()
         self._transmit(endpoint.output(now, only=only), now)
 
-    def transmit_soon(self) -> None:
-        """Send all that is due when the application has had its turn."""
+    def transmit_soon(self, conn: Connection) -> None:
+        """Send what is due, by *conn* too, when the application has had its turn."""
+        self.endpoint.touch(conn)
         if self._turns is not None:
             self._turns.expect(self.endpoint.turn())
         else:
@@ -168,7 +169,7 @@ class LowerLevel:
           trio.ClosedResourceError: the link was closed.
         """
         if self.link.offloads:
-            self._turns = Turns(self._flush, self._send_of, self._alarm, self.link.leave)
+            self._turns = Turns(self._flush, self._send_of, self.link.leave)
             trio.lowlevel.add_instrument(self._turns)
         try:
             await self._run()
@@ -223,10 +224,6 @@ class LowerLevel:
             self._transmit(self.endpoint.output(now), now)
         else:
             self._turns.expect(self.endpoint.tell())
-
-    def _alarm(self) -> float:
-        """When `run` will wake."""
-        return self._wait.deadline
 
     def _flush(self, turn: int) -> bool:
         """The application has had its turn."""

@@ -218,9 +218,9 @@ class Stack:
         changes: Changes,
     ) -> TcpStream:
         """A connection in SYN-SENT; its SYN is on its way. *queued* is told how many octets of *fast_open* are."""
+        self._check_open()
         local = self._local_address(local_address, remote)
         remote, _, _ = remote.partition("%")  # From here on the local address tells the interface.
-        self._check_open()
         now = trio.current_time()
         if local_port is None:
             choose = partial(self.endpoint.choose_port, local, remote, port, now, config)

@@ -18,8 +18,8 @@ PASSES: Final = 4
 """Of Trio's loop that may go by before something is sent in any case. Who answers a new connection takes three: one to
 accept it and one to begin its handler, and `receive_some` has a checkpoint. One is for a task in between."""
 
-A_LITTLE: Final = 2
-"""And before something is sent that was put off, so that whoever said it can go on after a checkpoint and say more."""
+A_MOMENT: Final = 1e-4
+"""Seconds by which Trio may wake up late for what came up when it was about to sleep: what it takes to look."""
 
 
 class Turns(trio.abc.Instrument):
@@ -30,19 +30,16 @@ class Turns(trio.abc.Instrument):
         self,
         flush: Callable[[int], bool],
         send: Callable[[list[Connection]], None],
-        alarm: Callable[[], float],
         leave: Callable[[], None],
     ) -> None:
         """
         Args:
           flush: sends what is due since a turn or longer, and says whether there was anything to be done.
           send: sends what these have to say.
-          alarm: gives the deadline that *flush* and *send* may put off or bring forward.
           leave: called when no task of the application attends to the link any more, or is about to.
         """
         self._flush = flush
         self._send = send
-        self._alarm = alarm
         self._leave = leave
         self.led = False
         """A task of the application waits for packets."""
@@ -50,8 +47,8 @@ class Turns(trio.abc.Instrument):
         """The last pass in which nobody else is to look for packets, since one has done so who will again; 0: none."""
         self._looked = 0
         self._passes = 0
-        self._put_off: deque[tuple[int, list[Connection]]] = deque()
-        """(the pass that ends with sending it, whose), the oldest first."""
+        self._put_off: dict[int, list[Connection]] = {}
+        """By the pass that ends with sending it: whose."""
         self._turns: deque[tuple[int, int]] = deque()
         """(the pass that ends it, its number), the oldest first."""
         self._token = trio.lowlevel.current_trio_token()
@@ -63,14 +60,14 @@ class Turns(trio.abc.Instrument):
 
     def expect(self, turn: int) -> None:
         """Tasks have been woken; whatever is to be sent can wait for them. Numbers grow."""
-        self._turns.append((self._passes + PASSES, turn))
+        end = self._passes + PASSES
+        if self._turns and self._turns[-1][0] == end:
+            self._turns.pop()  # One turn ends with a pass, and that of the later takes in that of the earlier.
+        self._turns.append((end, turn))
 
-    def put_off(self, conn: Connection) -> None:
-        """What this one has to say may wait a little, though not for the end of the turn."""
-        end = self._passes + A_LITTLE
-        if not self._put_off or self._put_off[-1][0] != end:
-            self._put_off.append((end, []))
-        self._put_off[-1][1].append(conn)
+    def put_off(self, conn: Connection, passes: int) -> None:
+        """What this one has to say waits for the end of this pass, the first of so many; if not for the turn's."""
+        self._put_off.setdefault(self._passes + passes, []).append(conn)
 
     def lend(self) -> None:
         """Who has attended to the link, and now does something else, will probably wait for the next packet soon."""
@@ -92,26 +89,28 @@ class Turns(trio.abc.Instrument):
             self._leave()
         if timeout > 0:
             if self._turns or self._put_off:
-                self._flush_all()
+                self._flush_all(timeout)
             return
-        if self._put_off and self._put_off[0][0] <= self._passes:
-            self._send(self._put_off.popleft()[1])
+        if self._put_off and (conns := self._put_off.pop(self._passes, None)) is not None:
+            self._send(conns)
         if self._turns and self._turns[0][0] <= self._passes:
             _, turn = self._turns.popleft()
             self._flush(turn)
 
-    def _flush_all(self) -> None:
+    def _flush_all(self, timeout: float) -> None:
         """Nobody has anything to do. How long to sleep was settled before: see that Trio wakes up if somebody has now,
         or if something is to be done earlier."""
-        alarm, done = self._alarm(), bool(self._put_off)
+        until, done = trio.current_time() + timeout, bool(self._put_off)
         while self._put_off:
-            self._send(self._put_off.popleft()[1])
+            self._send(self._put_off.popitem()[1])
         if self._turns:
             _, turn = self._turns[-1]
             self._turns.clear()
             done = self._flush(turn) or done
-        if done and (self._alarm() < alarm or trio.lowlevel.current_statistics().tasks_runnable):
-            self._token.run_sync_soon(_nothing, idempotent=True)
+        if done:
+            now = trio.lowlevel.current_statistics()
+            if now.tasks_runnable or trio.current_time() + now.seconds_to_next_deadline < until - A_MOMENT:
+                self._token.run_sync_soon(_nothing, idempotent=True)
 
 
 def _nothing() -> None:

@@ -23,6 +23,7 @@ from usertcp.tcp import (
     ao,
     authentication,
     auto_tuning,
+    delayed_ack,
     fast_path,
     icmp,
     keepalive,
@@ -210,6 +211,10 @@ class Connection:
         keepalive.configured(tcb, now)
         self._trace_timers(before, now)
 
+    def accepted(self) -> None:
+        """The user has got it, of a listener, and can answer from now on."""
+        delayed_ack.accepted(self.tcb)
+
     def status(self, now: float) -> Status:
         """STATUS (3.10.6)."""
         return status(self.tcb, now)
@@ -390,6 +395,11 @@ class Connection:
         """`output` may have something for the peer: an acknowledgment, or what was never sent, or is lost."""
         tcb = self.tcb
         return tcb.ack_now or tcb.snd.nxt < tcb.end or tcb.recovery.lost_octets > 0
+
+    @property
+    def is_first_answer(self) -> bool:
+        """The peer has opened the connection, and nothing but our SYN has been sent on it."""
+        return self.tcb.passive and self.tcb.snd.nxt == self.tcb.snd.iss + 1
 
     @property
     def all_acked(self) -> bool:

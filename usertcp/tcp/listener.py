@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from usertcp.tcp import delayed_ack, fast_open, syn_cookies
+from usertcp.tcp import fast_open, syn_cookies
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.segment import Flow
@@ -56,12 +56,7 @@ class Listener:
 
     def accept(self) -> Connection | None:
         """The connection that was established first and not yet accepted, or None."""
-        if not self._established:
-            return None
-        conn = self._established.popleft()
-        delayed_ack.accepted(conn.tcb)
-        self._endpoint.touch(conn)
-        return conn
+        return self._established.popleft() if self._established else None
 
     def status(self) -> ListenerStatus:
         """What there is of connections in the making, and what became of SYNs."""
