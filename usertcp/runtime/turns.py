@@ -23,8 +23,9 @@ A_MOMENT: Final = 1e-4
 
 
 class Turns(trio.abc.Instrument):
-    """Calls *flush* for each turn that was announced by `expect`: when no task can run, or after some passes of Trio's
-    loop. And counts how long the link may be left to tasks of the application, who read it for all."""
+    """Calls *flush* for each turn that was announced by `expect`, and *send* for what was `put_off`: when no task can
+    run, or after some passes of Trio's loop. And counts how long the link may be left to tasks of the application, who
+    read it for all."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Turns(trio.abc.Instrument):
         self._turns.append((end, turn))
 
     def put_off(self, conn: Connection, passes: int) -> None:
-        """What this one has to say waits for the end of this pass, the first of so many; if not for the turn's."""
+        """What this one has to say waits until so many passes have ended, this one first, or until its turn ends."""
         self._put_off.setdefault(self._passes + passes, []).append(conn)
 
     def lend(self) -> None:
