@@ -284,6 +284,19 @@ def test_nothing_is_learned_from_the_timestamp_of_a_reset(iss: int, irs: int) ->
     assert bench.receive() == b"text"
 
 
+@pytest.mark.rfc("5961", "5")
+@pytest.mark.rfc("7323", "5.3", "R3")
+@pytest.mark.parametrize(("flags", "ack"), [(ACK, 9999), (FIN | ACK, 9999), (ACK, -100_000), (SYN, None), (FIN, None)])
+def test_nothing_is_learned_from_a_segment_without_a_good_ack(iss: int, irs: int, flags: int, ack: int | None) -> None:
+    """SEQ is easier to guess than both. PAWS would drop all that the peer sends, for up to 24 days."""
+    bench = shaken(iss, irs, options=EVERYTHING)
+    bench.arrives(flags, 1, ack, options=Options(timestamps=(7000 + 2**30, 0)))
+    bench.take()
+    bench.arrives(ACK, 1, 1, b"text", options=Options(timestamps=(7001, 0)))
+    assert bench.receive() == b"text"
+    assert [(seg.options.timestamps or (0, 0))[1] for seg in bench.take()] == [7001]
+
+
 @pytest.mark.rfc("7323", "5.2")
 def test_our_resets_have_a_timestamp_where_there_was_one(iss: int, irs: int) -> None:
     aborted = shaken(iss, irs, options=EVERYTHING)

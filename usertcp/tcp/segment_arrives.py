@@ -176,7 +176,6 @@ def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
         if not (answers_probe(tcb, seg) or from_the_edge(tcb, seg)):
             refuse(tcb, seg, now)
         tcb.ack_now = True
-    timestamps.remember(tcb, seg, now)
 
 
 def same_syn_again(tcb: Tcb, seg: Segment, now: float) -> None:
@@ -267,6 +266,7 @@ def fifth_check_ack_field(tcb: Tcb, seg: Segment, now: float) -> None:
     else:
         challenge_ack.send(tcb, now)
         raise Discard("acknowledges what was never sent" if seg.ack > snd.nxt else "acknowledgment too old")
+    timestamps.remember(tcb, seg, now)
     release_held(tcb, now)
 
 

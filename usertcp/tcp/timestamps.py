@@ -55,7 +55,11 @@ def check(tcb: Tcb, seg: Segment, now: float) -> None:
 
 
 def remember(tcb: Tcb, seg: Segment, now: float) -> None:
-    """Take TSval as TS.Recent if the segment covers Last.ACK.sent (RFC 7323, 4.3, and 5.3, R3)."""
+    """Take TSval as TS.Recent if the segment covers Last.ACK.sent (RFC 7323, 4.3, and 5.3, R3).
+
+    Not before its ACK is found good, as for all that a segment has to say (RFC 5961, 5): else whoever guesses SEQ makes
+    PAWS drop what the peer sends from then on.
+    """
     state, stamps = tcb.timestamps, seg.options.timestamps
     if not state.enabled or stamps is None or seg.flags & RST:
         return  # nothing is learned from a RST (RFC 7323, 5.2)
