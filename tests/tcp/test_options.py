@@ -297,12 +297,14 @@ def test_nothing_is_learned_from_a_segment_without_a_good_ack(iss: int, irs: int
     assert [(seg.options.timestamps or (0, 0))[1] for seg in bench.take()] == [7001]
 
 
+@pytest.mark.rfc("7323", "3.2")
 @pytest.mark.rfc("7323", "5.2")
 def test_our_resets_have_a_timestamp_where_there_was_one(iss: int, irs: int) -> None:
     aborted = shaken(iss, irs, options=EVERYTHING)
     aborted.abort()
     (rst,) = aborted.take()
     assert rst.options.timestamps is not None
+    assert rst.options.timestamps[1] == 0  # as long as ACK is not set
     answering = builders.syn_sent(iss, irs)
     answering.arrives(ACK, 0, 100, options=Options(timestamps=(7, 3)))
     assert answering.take()[0].options.timestamps == (0, 7)

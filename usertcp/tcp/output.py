@@ -49,8 +49,8 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         sent(tcb, reply, now)
     if tcb.reset_owed:
         tcb.reset_owed = False
-        options = Options(timestamps=timestamps.option(tcb, now))
-        out.append(sent(tcb, Segment(wrap(tcb.snd.nxt), 0, RST, options=options), now))
+        stamps = (timestamps.clock(tcb, now), 0) if tcb.timestamps.enabled else None  # without ACK, without an echo
+        out.append(sent(tcb, Segment(wrap(tcb.snd.nxt), 0, RST, options=Options(timestamps=stamps)), now))
     if tcb.state in (State.CLOSED, State.LISTEN):
         tcb.ack_now = False
         return out
