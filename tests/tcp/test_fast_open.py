@@ -22,6 +22,7 @@ from usertcp.tcp.user_timeout import UserTimeoutOption
 from usertcp.wire import IcmpError
 
 FLOW = Flow("192.0.2.1", 61000, "192.0.2.2", 80)
+FLOW6 = Flow("2001:db8::1", 61000, "2001:db8::2", 80)
 PLAIN = replace(CONFIG, receive_buffer=40_000)
 ON = replace(PLAIN, fast_open=4)
 TEXT = b"GET /"
@@ -444,6 +445,26 @@ def test_a_syn_that_is_not_answered_goes_out_again_without_text_and_option(known
     assert (first.seq, first.data) == (wrap(again.seq + 1), TEXT)
     assert known.accept().receive(100, known.now) == TEXT
     assert conn.all_acked
+
+
+@pytest.mark.rfc("1191", "4")
+@pytest.mark.rfc("8201", "4")
+@pytest.mark.parametrize(("flow", "error", "headers"), [(FLOW, (4, 3, 4), 40), (FLOW6, (6, 2, 0), 60)])
+def test_a_syn_whose_text_is_too_large_for_the_path_goes_out_again_at_once_without_it(
+    flow: Flow, error: tuple[int, int, int], headers: int
+) -> None:
+    hosts = Hosts(mss=1400)
+    hosts.call(b"", flow._replace(local_port=60999))
+    hosts.carry()
+    conn = hosts.call(bytes(2000), flow)
+    (syn,) = hosts.carry(loss=lambda seg: True)
+    assert len(syn.data) == 1360
+    hosts.client.icmp_arrives(IcmpError("203.0.113.9", flow, syn.seq, *error, 1280), hosts.now)
+    again, _, *segments = hosts.carry()
+    assert (look(again), again.options.mss) == ((SYN, None, b""), 1460)
+    full = 1280 - headers - 12
+    assert [len(seg.data) for seg in segments if seg.data] == [full, 2000 - full]
+    assert (conn.all_acked, conn.retransmissions) == (True, 0)
 
 
 @pytest.mark.rfc("7413", "4.2.2", "SYN-ACK timer")

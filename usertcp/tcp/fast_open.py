@@ -14,6 +14,7 @@ from hashlib import blake2s
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from usertcp.tcp import path_mtu
 from usertcp.tcp.options import LONGEST, Options
 from usertcp.tcp.segment import ACK, RST, SYN, Flow, Segment
 from usertcp.tcp.state import GONE, State
@@ -204,6 +205,8 @@ def text(tcb: Tcb, options: Options) -> bytes:
         return b""
     data = tcb.send_buffer.peek(tcb.snd.iss + 1, max(state.room - LONGEST, 0))
     state.sent = len(data)
+    if data:
+        path_mtu.sent(tcb, LONGEST + state.sent, tcb.snd.iss + 1 + state.sent)
     return bytes(data)
 
 
