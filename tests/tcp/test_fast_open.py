@@ -674,6 +674,32 @@ def test_a_server_that_answers_and_closes_at_once(known: Hosts) -> None:
     assert server.state is State.FIN_WAIT_2
 
 
+@pytest.mark.rfc("7413", "3")
+@pytest.mark.parametrize("lost", [(), (0,), (0, 1, 2, 3), (3,)])
+def test_before_the_handshake_is_done_the_last_text_and_the_fin_of_an_answer_leave_as_well(
+    known: Hosts, lost: tuple[int, ...]
+) -> None:
+    conn = known.call()
+    ((_, syn),) = known.client.output(known.now)
+    known.server.segment_arrives(FLOW.reversed, syn, known.now)
+    said = out(known.server, known.now)
+    server = known.accept()
+    server.receive(100, known.now)
+    server.send(b"a" * 2500, known.now)
+    server.close(known.now)
+    known.server.touch(server)
+    said += out(known.server, known.now)
+    assert [(seg.flags & (SYN | FIN), len(seg.data)) for seg in said] == [(SYN, 0), (0, 988), (0, 988), (FIN, 524)]
+    assert server.state is State.FIN_WAIT_1
+    for n, seg in enumerate(said):
+        if n not in lost:
+            known.client.segment_arrives(FLOW, seg, known.now)
+    known.carry()
+    known.wait(10.0)
+    assert (conn.receive(10_000, known.now), conn.at_eof) == (b"a" * 2500, True)
+    assert server.state is State.FIN_WAIT_2
+
+
 def test_a_fin_with_the_syn_takes_effect_when_the_handshake_is_done(hosts: Hosts) -> None:
     cookie = hosts.learn()
     flow = FLOW.reversed

@@ -182,7 +182,7 @@ class Connection:
         match tcb.state:
             case State.LISTEN | State.SYN_SENT:
                 tcb.enter(Event.CLOSE, now)
-            case State.SYN_RECEIVED if tcb.send_buffer:
+            case State.SYN_RECEIVED if tcb.send_buffer and not tcb.fast_opened:  # else the text need not wait either
                 tcb.close_queued = True
             case State.SYN_RECEIVED | State.ESTABLISHED | State.CLOSE_WAIT:
                 tcb.close(now)
