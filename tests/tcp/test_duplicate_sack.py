@@ -11,7 +11,7 @@ from tests.tcp.pairs import shaken
 from tests.tcp.sacks import SACK, at, in_flight, sacks
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
-from usertcp.tcp.segment import ACK, FIN
+from usertcp.tcp.segment import ACK, FIN, SYN
 from usertcp.tcp.sequence import unwrap
 
 
@@ -36,6 +36,13 @@ def test_a_segment_that_came_before_is_reported_once(iss: int, irs: int) -> None
     assert reported(bench, 1, 500) == (501, [])
     assert reported(bench, 1, 500) == (501, [(1, 501)])
     assert reported(bench, 501, 10) == (511, [])
+
+
+@pytest.mark.rfc("2883", "4.1")
+def test_of_a_syn_that_comes_again_the_text_is_reported_from_where_it_begins(iss: int, irs: int) -> None:
+    bench = receiver(iss, irs)
+    reported(bench, 1, 500)
+    assert reported(bench, 0, 500, SYN | ACK) == (501, [(1, 501)])
 
 
 @pytest.mark.rfc("2883", "4.1")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.tcp.builders import CONFIG, MSS, Bench, established, fin_wait_1
+from tests.tcp.builders import CONFIG, MSS, Bench, established, fin_wait_1, syn_received_active
 from usertcp.errors import (
     ConnectionAborted,
     ConnectionAlreadyExists,
@@ -109,6 +109,18 @@ def test_a_reset_elsewhere_is_challenged_in_the_window_and_dropped_outside(
 ) -> None:
     bench.arrives(RST | ACK, seq, 2)
     assert (bench.state, bench.sent()) == (State.FIN_WAIT_1, answer)
+
+
+@pytest.mark.rfc("9293", "3.5", "Figure 7")
+def test_a_peer_that_has_not_heard_our_syn_gets_it_again(iss: int, irs: int) -> None:
+    """CLOSE came before our SYN was acknowledged. A bare acknowledgment would mean nothing to the peer in SYN-SENT."""
+    bench = syn_received_active(iss, irs)
+    bench.close()
+    assert (bench.state, bench.sent()) == (State.FIN_WAIT_1, ["<SEQ=1><ACK=1><CTL=FIN,ACK>"])
+    bench.arrives(SYN, 0)
+    assert bench.sent() == ["<SEQ=0><ACK=1><CTL=SYN,ACK>"]
+    bench.arrives(ACK, 1, 2)
+    assert bench.state is State.FIN_WAIT_2
 
 
 # Fourth, SYN

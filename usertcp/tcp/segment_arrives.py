@@ -170,7 +170,7 @@ def from_the_edge(tcb: Tcb, seg: Segment) -> bool:
 
 def first_check_sequence_number(tcb: Tcb, seg: Segment, now: float) -> None:
     timestamps.check(tcb, seg, now)
-    if tcb.state is State.SYN_RECEIVED and seg.flags & (SYN | ACK | RST) == SYN and seg.seq == tcb.rcv.irs:
+    if not tcb.syn_acked and seg.flags & (SYN | ACK | RST) == SYN and seg.seq == tcb.rcv.irs:
         same_syn_again(tcb, seg, now)
     if not acceptable(tcb, seg):
         if not (answers_probe(tcb, seg) or from_the_edge(tcb, seg)):
@@ -203,7 +203,7 @@ def refuse(tcb: Tcb, seg: Segment, now: float) -> None:
         raise Discard("the same FIN again: acknowledged, 2 MSL begin anew")
     if tcb.ecn.accurate is not None:
         accurate_ecn.heard_before(tcb, seg)
-    selective_ack.notice(tcb, seg.seq, seg.data)
+    selective_ack.notice(tcb, seg.seq + bool(seg.flags & SYN), seg.data)
     challenge_ack.answer(tcb, seg, now)
     raise Discard("outside the receive window")
 
