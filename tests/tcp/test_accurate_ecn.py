@@ -351,6 +351,21 @@ def test_so_does_the_one_of_a_syn_ack_that_comes_again_and_its_mark_counts_once(
     assert came(bench)[0] == 6
 
 
+@pytest.mark.rfc("9768", "3.1.5", "MUST")
+@REFLECTIONS
+def test_so_does_the_one_of_a_syn_ack_that_comes_again_without_the_bits(
+    iss: int, irs: int, codepoint: int, bits: int
+) -> None:
+    """As a server's third one does: which bits a SYN,ACK has means nothing any more in ESTABLISHED."""
+    bench = opened(iss, irs)
+    bench.take()
+    syn_ack(bench, 0, codepoint, None)
+    (again,) = bench.take()
+    assert (again.flags, again.options.accurate_ecn) == (ACK | bits, None)
+    assert came(bench)[0] == (6 if codepoint == CE else 5)
+    assert codepoints(bench) == [ECT0]
+
+
 @pytest.mark.rfc("9768", "3.2.2.1", "MUST")
 @pytest.mark.parametrize(("ace", "cep"), [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (6, 6), (7, 5)])
 def test_the_server_reads_it_by_table_4(iss: int, irs: int, ace: int, cep: int) -> None:

@@ -64,15 +64,14 @@ def begin(tcb: Tcb, seg: Segment) -> None:
 
 
 def take_syn_ack(tcb: Tcb, seg: Segment) -> None:
-    """A SYN,ACK has come, once more or crossing ours. The acknowledgment says how its ECN field arrived; a mark counts
-    but once (3.2.2.1, 3.2.2.2). One that does not agree leaves the mode as it is; but who also sent the SYN that we
-    heed may not be in it, so nothing is ECT any more (3.1.5)."""
+    """A SYN,ACK has come, once more or crossing ours. The acknowledgment says how its ECN field arrived, that of the
+    latest, whatever it says itself; a mark counts but once (3.1.5, 3.2.2.2). If one that crosses ours does not agree,
+    who sent it may not be in the mode although his SYN asked for it, so nothing is ECT any more (3.1.5)."""
     accurate = tcb.ecn.accurate
     assert accurate is not None
     crossing, accurate.in_handshake = accurate.in_handshake, False
-    if seg.flags & ACE not in AGREES:
-        tcb.ecn.may_mark = tcb.ecn.may_mark and not crossing
-        return
+    if crossing and seg.flags & ACE not in AGREES:
+        tcb.ecn.may_mark = False
     accurate.codepoint = seg.traffic_class & ECN_BITS
     accurate.reflect = not crossing  # a peer in ESTABLISHED takes the bits for the counter
     if accurate.codepoint == CE:
@@ -98,7 +97,7 @@ def heard_before(tcb: Tcb, seg: Segment) -> None:
         accurate.doubts += 1
         accurate.sends_option = accurate.doubts < 2
     again = seg.flags & (SYN | ACK) == SYN | ACK and seg.seq == tcb.rcv.irs and seg.ack == tcb.snd.iss + 1
-    if again and not tcb.passive and seg.flags & ACE in AGREES:
+    if again and not tcb.passive:
         accurate.introductions = 0
         take_syn_ack(tcb, seg)
 
