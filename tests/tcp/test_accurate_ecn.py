@@ -366,6 +366,20 @@ def test_so_does_the_one_of_a_syn_ack_that_comes_again_without_the_bits(
     assert codepoints(bench) == [ECT0]
 
 
+@pytest.mark.rfc("9768", "3.2.2.2", "MAY")
+def test_if_our_syn_ack_went_out_twice_the_second_acknowledgment_of_it_is_no_counter_either(iss: int, irs: int) -> None:
+    bench = listen(iss, irs, ACCURATE)
+    bench.deliver(Segment(irs, 0, SYN | ACE, WINDOW, replace(PEER, timestamps=(1, 0))))
+    bench.advance(1.5)  # the round trip is longer than the timer
+    for tsval in (501, 1501):
+        bench.arrives(ACK | AGREED, 1, 1, wnd=WINDOW, options=Options(timestamps=(tsval, 0)))
+    bench.take()
+    bench.send(b"answer")
+    bench.arrives(ACK | bits(5), 1, 7, wnd=WINDOW, options=Options(timestamps=(2501, 0)))
+    assert out(bench)[0] == 5
+    assert "reductions by ECN" not in bench.tcp.status(bench.now).counters
+
+
 @pytest.mark.rfc("9768", "3.2.2.1", "MUST")
 @pytest.mark.parametrize(("ace", "cep"), [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (6, 6), (7, 5)])
 def test_the_server_reads_it_by_table_4(iss: int, irs: int, ace: int, cep: int) -> None:

@@ -130,7 +130,7 @@ def in_syn_ack(tcb: Tcb, accurate: AccurateEcn) -> int:
 def feed_back(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> None:
     """Set the bits of a segment without SYN: the lowest three of r.cep, or in the handshake encoding how the SYN,ACK
     arrived, which only a bare acknowledgment says (3.2.2.1, 3.2.2.2)."""
-    if accurate.reflect and not seg.data and not seg.flags & FIN and not seg.options.sack:
+    if accurate.reflect and bare(seg):
         seg.flags |= REFLECTED[accurate.codepoint]
     else:
         seg.flags |= (accurate.r.cep & 7) << 6
@@ -239,13 +239,13 @@ def read(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> tuple[int, int]:
     """
     delivered = tcb.deliveries.delivered - accurate.delivered
     packets = max(tcb.deliveries.segments - accurate.segments, -(-delivered // tcb.smss))
-    if not later(accurate, seg, delivered):
+    if repeats_handshake(tcb, accurate, seg) or not later(accurate, seg, delivered):
         return 0, 0
     accurate.delivered, accurate.segments = tcb.deliveries.delivered, tcb.deliveries.segments
     if accurate.in_handshake:
         accurate.in_handshake = False
         accurate.introductions = 0
-        if not seg.data and not seg.flags & FIN and not seg.options.sack:
+        if bare(seg):
             return delivered, read_handshake(tcb, accurate, seg)
     if accurate.heeded is None:
         accurate.heeded = packets >= MODULUS_OF_ACE - INITIAL.cep or not zeroed(tcb, seg)
@@ -258,6 +258,18 @@ def read(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> tuple[int, int]:
         reconcile(tcb, accurate)
         return delivered, accurate.s.ceb - ceb or (accurate.s.cep - before) * bool(delivered)
     return delivered, min((accurate.s.cep - before) * tcb.smss, max(delivered, 1))
+
+
+def bare(seg: Segment) -> bool:
+    """An acknowledgment and no more: only such a one has the handshake encoding (3.2.2.1)."""
+    return not (seg.data or seg.flags & FIN or seg.options.sack)
+
+
+def repeats_handshake(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> bool:
+    """Our SYN,ACK went out twice, so that the client acknowledges it twice, both times in the handshake encoding, and
+    the timestamp of the second is newer. Read as a counter it would be marks that there were none (3.2.2.2). What else
+    acknowledges no more than that may wait for the next."""
+    return tcb.passive and not accurate.in_handshake and seg.ack == tcb.snd.iss + 1 and bare(seg)
 
 
 def later(accurate: AccurateEcn, seg: Segment, delivered: int) -> bool:
