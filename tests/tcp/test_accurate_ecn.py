@@ -635,6 +635,15 @@ def test_without_the_option_ace_went_round_as_often_as_it_may_have(
     assert out(bench)[0] == 5 + marks
 
 
+@pytest.mark.rfc("9768", "3.2.2.5.2", "SHOULD")
+@pytest.mark.parametrize(("ace", "marks"), [(5, 0), (7, 10)])
+def test_so_it_does_if_the_option_comes_no_more(iss: int, irs: int, ace: int, marks: int) -> None:
+    """A peer that finds out that it does not get through stops sending it; a mark without it shows that."""
+    bench = sending(iss, irs)
+    told(bench, ace, 10_001)
+    assert out(bench)[0] == 5 + marks
+
+
 @pytest.mark.rfc("9768", "3.2.2.5.2")
 @pytest.mark.rfc("9768", "3.2.3.1")
 @pytest.mark.parametrize(("ace", "ceb", "marks"), [(7, 2000, 2), (7, 10_000, 10), (7, 1, 2), (5, 8000, 8)])

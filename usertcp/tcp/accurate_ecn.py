@@ -251,8 +251,10 @@ def read(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> tuple[int, int]:
         accurate.heeded = packets >= MODULUS_OF_ACE - INITIAL.cep or not zeroed(tcb, seg)
     if not accurate.heeded:
         return delivered, 0
-    before, ceb, known = accurate.s.cep, accurate.s.ceb, read_option(accurate, seg)
-    accurate.s.cep += increment(tcb, accurate, news(accurate, seg), packets, known)
+    before, ceb, known, least = accurate.s.cep, accurate.s.ceb, read_option(accurate, seg), news(accurate, seg)
+    if least and delivered and accurate.has_option and seg.options.accurate_ecn is None and bare(seg):
+        accurate.has_option = None  # beside a mark it would have come, if it still did (3.2.3.3)
+    accurate.s.cep += increment(tcb, accurate, least, packets, known)
     accurate.average += (packets - accurate.average) / 8 if packets else 0
     if known:
         reconcile(tcb, accurate)
@@ -328,7 +330,8 @@ def increment(tcb: Tcb, accurate: AccurateEcn, least: int, packets: int, known: 
     """How many marks there were, if ACE may have gone round (3.2.2.5.2, A.2).
 
     The option tells: so many octets do not fit into fewer segments. A peer that sends it does so whenever there is a
-    mark. Without it the worst is assumed that *packets* acknowledged at once allow, unless so many are the rule.
+    mark. If it does not come, or no more, the worst is assumed that *packets* acknowledged at once allow, unless so
+    many are the rule.
     """
     if known:
         marks, octets = accurate.s.cep + least - accurate.cep_then, accurate.s.ceb - accurate.ceb_then
