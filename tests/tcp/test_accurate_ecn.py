@@ -618,6 +618,16 @@ def test_what_a_later_acknowledgment_has_overtaken_is_not_read(iss: int, irs: in
 
 
 @pytest.mark.rfc("9768", "3.2.2.2")
+@pytest.mark.rfc("9768", "3.2.3.1")
+def test_not_even_if_its_sack_block_is_news(iss: int, irs: int) -> None:
+    """Where there is no room for all blocks, the later one has others."""
+    bench = sending(iss, irs)
+    told(bench, 7, 1, EcnFeedback(0, (1, 2000)), sack=((3001, 5001),))
+    told(bench, 6, 1, EcnFeedback(0, (1, 1000)), sack=((1001, 2001),))
+    assert out(bench) == (7, 2000, 1, 1)
+
+
+@pytest.mark.rfc("9768", "3.2.2.2")
 def test_what_is_sacked_has_arrived(iss: int, irs: int) -> None:
     bench = sending(iss, irs)
     told(bench, 6, 1, sack=((1001, 2001),))

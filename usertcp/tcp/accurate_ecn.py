@@ -275,12 +275,28 @@ def repeats_handshake(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> bool:
 
 
 def later(accurate: AccurateEcn, seg: Segment, delivered: int) -> bool:
-    """Was it sent after all that were read before? What it acknowledges tells, or its timestamp (A.1)."""
+    """Was it sent after all that were read before? What it acknowledges tells, then its timestamp (A.1). Where these
+    are the same, SACK blocks with news do, unless a counter of the option has gone back: segments that overtake each
+    other need not have the same blocks."""
     stamps = seg.options.timestamps
-    newer = stamps is not None and (accurate.tsval is None or older(accurate.tsval, stamps[0]))
-    if stamps is not None and newer:
-        accurate.tsval = stamps[0]
-    return delivered > 0 or newer
+    if seg.ack != accurate.acked:
+        newer = seg.ack > accurate.acked
+    elif stamps is not None and stamps[0] != accurate.tsval:
+        newer = accurate.tsval is None or older(accurate.tsval, stamps[0])
+    else:
+        newer = delivered > 0 and not goes_back(accurate, seg)
+    if newer:
+        accurate.acked = seg.ack
+        accurate.tsval = None if stamps is None else stamps[0]
+    return newer
+
+
+def goes_back(accurate: AccurateEcn, seg: Segment) -> bool:
+    told = seg.options.accurate_ecn
+    if told is None:
+        return False
+    counters = zip(ORDERS[told.order], told.counters, strict=False)
+    return any((counter - getattr(accurate.s, name)) % MODULUS >= MODULUS // 2 for name, counter in counters)
 
 
 def zeroed(tcb: Tcb, seg: Segment) -> bool:

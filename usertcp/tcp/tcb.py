@@ -280,8 +280,10 @@ class AccurateEcn:
     """The peer's feedback is believed. None: it has not been seen yet."""
     has_option: bool | None = None
     """The same for the option."""
+    acked: int = 0
+    """SEG.ACK of the segment that was read last, and ..."""
     tsval: int | None = None
-    """Of the segment that was read last."""
+    """... its TSval."""
     average: float = 1.0
     """Packets that an acknowledgment covers."""
     delivered: int = 0
