@@ -85,6 +85,8 @@ def handshake_done(tcb: Tcb, now: float) -> None:
 
 def take(tcb: Tcb, seg: Segment, now: float) -> None:
     """Read the bits of an acceptable segment, SEG.ACK having been taken. On a connection with ECN only."""
+    if tcb.state is State.CLOSED:
+        return  # by the acknowledgment of our FIN, which Linux sends from TIME-WAIT, where it counts no more
     accurate = tcb.ecn.accurate
     if seg.flags & SYN:  # Of a simultaneous open: the SYN,ACK has the last word.
         if accurate is not None:
