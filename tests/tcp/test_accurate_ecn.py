@@ -654,6 +654,20 @@ def test_so_it_does_if_the_option_comes_no_more(iss: int, irs: int, ace: int, ma
     assert out(bench)[0] == 5 + marks
 
 
+@pytest.mark.rfc("9768", "3.2.2.5.2", "SHOULD")
+def test_it_did_not_where_nothing_was_ect(iss: int, irs: int) -> None:
+    """Then there is never an option, for want of what it could count, and a mark is not likely."""
+    bench = listen(iss, irs, ACCURATE)
+    syn(bench)
+    syn(bench, 0)
+    told(bench, 2, 1)
+    bench.send(b"x" * 60_000)
+    bench.take()
+    told(bench, 5, 10_001)
+    assert out(bench)[0] == 5
+    assert "reductions by ECN" not in bench.tcp.status(bench.now).counters
+
+
 @pytest.mark.rfc("9768", "3.2.2.5.2")
 @pytest.mark.rfc("9768", "3.2.3.1")
 @pytest.mark.parametrize(("ace", "ceb", "marks"), [(7, 2000, 2), (7, 10_000, 10), (7, 1, 2), (5, 8000, 8)])

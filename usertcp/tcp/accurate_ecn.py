@@ -347,13 +347,13 @@ def increment(tcb: Tcb, accurate: AccurateEcn, least: int, packets: int, known: 
 
     The option tells: so many octets do not fit into fewer segments. A peer that sends it does so whenever there is a
     mark. If it does not come, or no more, the worst is assumed that *packets* acknowledged at once allow, unless so
-    many are the rule.
+    many are the rule, or nothing of ours may be marked.
     """
     if known:
         marks, octets = accurate.s.cep + least - accurate.cep_then, accurate.s.ceb - accurate.ceb_then
         turns = -(-max(-(-octets // tcb.smss) - marks, 0) // 8)
         return least + 8 * turns if marks + 8 * turns <= covered(tcb, accurate) else least
-    if accurate.has_option or packets < 8 or accurate.average >= FEW:
+    if accurate.has_option or packets < 8 or accurate.average >= FEW or not tcb.ecn.may_mark:
         return least
     return packets - (packets - least) % 8
 
