@@ -442,6 +442,15 @@ def test_three_marks_at_once_make_it_zero_too(iss: int, irs: int) -> None:
     assert bench.tcp.status(bench.now).counters["reductions by ECN"] == 1
 
 
+def test_so_do_three_of_which_one_is_acknowledged_first_and_the_option_shows_it(iss: int, irs: int) -> None:
+    """Acknowledgments have overtaken each other, or had no room for all SACK blocks."""
+    bench = sending(iss, irs)
+    told(bench, 0, 1001, EcnFeedback(0, (1, 3000)))
+    status = bench.tcp.status(bench.now)
+    assert "ACE zeroed" not in status.counters
+    assert (out(bench), status.counters["reductions by ECN"]) == ((8, 3000, 1, 1), 1)
+
+
 # The receiver
 
 

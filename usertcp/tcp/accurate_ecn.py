@@ -248,7 +248,7 @@ def read(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> tuple[int, int]:
         if bare(seg):
             return delivered, read_handshake(tcb, accurate, seg)
     if accurate.heeded is None:
-        accurate.heeded = packets >= MODULUS_OF_ACE - INITIAL.cep or not zeroed(tcb, seg)
+        accurate.heeded = packets >= MODULUS_OF_ACE - INITIAL.cep or counts_marks(seg) or not zeroed(tcb, seg)
     if not accurate.heeded:
         return delivered, 0
     before, ceb, known, least = accurate.s.cep, accurate.s.ceb, read_option(accurate, seg), news(accurate, seg)
@@ -301,12 +301,19 @@ def goes_back(accurate: AccurateEcn, seg: Segment) -> bool:
 
 def zeroed(tcb: Tcb, seg: Segment) -> bool:
     """Is the first ACE zero? It begins at 5, so that something on the path, or the peer, takes the bits away, unless so
-    many packets have arrived that three could be marked; then nothing is ECT, and nothing believed (3.2.2.4)."""
+    many packets have arrived that three could be marked, or marks have been counted of which this acknowledgment does
+    not tell; then nothing is ECT, and nothing believed (3.2.2.4)."""
     if seg.ace:
         return False
     tcb.counters["ACE zeroed"] += 1
     tcb.ecn.may_mark = False
     return True
+
+
+def counts_marks(seg: Segment) -> bool:
+    """Has its option any octets with CE? They stand second in both orders."""
+    told = seg.options.accurate_ecn
+    return told is not None and any(told.counters[1:2])
 
 
 def read_handshake(tcb: Tcb, accurate: AccurateEcn, seg: Segment) -> int:
