@@ -226,7 +226,7 @@ async def test_an_unfinished_packet_goes_out_whole_or_not_at_all(
         nursery.start_soon(keep_receiving, link, nursery.cancel_scope)
         link.send(packet(1))
         assert await receive(far, 1) == [packet(1)]
-        taken = link.send_unfinished(FastCodec().headers(flow, segment), memoryview(text), segment_size)
+        taken = link.send_unfinished([(FastCodec().headers(flow, segment), memoryview(text))], segment_size)
         assert taken or not link.offloads, "to a neighbour that is known it can be done"
         link.send(packet(2))
         arrived = [FastCodec().decode(each, unfinished_checksum=True) for each in await receive(far, 1 + taken)]

@@ -36,9 +36,10 @@ class Offloading(Link):
     def send(self, packet: bytes) -> None:
         self.inner.send(packet)
 
-    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
+    def send_unfinished(self, packets: Sequence[tuple[bytes, Buffer]], segment_size: int) -> bool:
+        [(headers, text)] = packets
         self.sent.append((headers[33], len(text)))
-        if segment_size:
+        if len(text) > segment_size > 0:
             return False
         self.inner.send(headers + bytes(text))
         # Trio may be about to sleep: what comes by a cable wakes it, and what comes from its own memory does not.
@@ -258,7 +259,7 @@ async def test_what_goes_wrong_when_a_turn_ends_ends_the_stack() -> None:
     theirs.unfinished_checksums = ours.unfinished_checksums = True
     link = Offloading(theirs)
 
-    def fail(headers: Buffer, text: Buffer, segment_size: int) -> bool:
+    def fail(packets: Sequence[tuple[bytes, Buffer]], segment_size: int) -> bool:
         del link.send_unfinished
         raise RuntimeError("a bug")
 
@@ -349,18 +350,19 @@ def test_the_codec_leaves_the_sum_of_the_pseudo_header() -> None:
 def test_a_long_super_segment_leaves_in_several_packets(flow: Flow, size: int) -> None:
     text = Random(size).randbytes(size)
     seg = Segment(2**32 - 70_000, 2, ACK | PSH | FIN, 3, Options(timestamps=(4, 5)), memoryview(text), mss=1000)
-    packets = [
-        (left, bytes(headers) + bytes(part))
-        for left, headers, part in FastCodec().unfinished(flow, replace(seg, mss=1000 if size > 1000 else 0))
-    ]
-    assert all(len(packet) <= 65_535 for _, packet in packets)
-    parts = []
-    for _, packet in packets:
+    packets = FastCodec().unfinished(flow, replace(seg, mss=1000 if size > 1000 else 0))
+    assert len({len(headers) for headers, _ in packets}) == 1
+    parts, begins, left = [], [], 0
+    for headers, octets in packets:
+        packet = headers + bytes(octets)
+        assert len(packet) <= 65_535
+        begins.append(left)
+        left += len(octets)
         content = FastCodec().decode(packet, unfinished_checksum=True)
         assert isinstance(content, tuple)
         assert content[0] == flow.reversed
         parts.append(content[1])
     assert b"".join(bytes(part.data) for part in parts) == text
-    assert [part.seq for part in parts] == [wrap(seg.seq + left) for left, _ in packets]
+    assert [part.seq for part in parts] == [wrap(seg.seq + begin) for begin in begins]
     assert [part.flags for part in parts] == [ACK] * (len(parts) - 1) + [ACK | PSH | FIN]
     assert all(len(part.data) % 1000 == 0 for part in parts[:-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, NamedTuple
 
@@ -48,11 +48,11 @@ class LabLink(RewrittenLink):
         super().__init__(link, lambda packet, direction: packet)
         self.offloads = link.offloads
 
-    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
+    def send_unfinished(self, packets: Sequence[tuple[bytes, Buffer]], segment_size: int) -> bool:
         """What is to be looked at is finished and cut before."""
         if self.rewriting or self.fragment_size:
             return False
-        return self.link.send_unfinished(headers, text, segment_size)
+        return self.link.send_unfinished(packets, segment_size)
 
     def handle(self, packet: bytes, direction: Direction, now: float) -> None:
         if self.rewriting:

@@ -105,17 +105,17 @@ class Link(ABC):
         """Nobody attends any more: `deliver` gets what comes."""
         return
 
-    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
-        """`send` for a packet in two parts whose checksum is left to the link: as yet it covers the pseudo-header only.
+    def send_unfinished(self, packets: Sequence[tuple[bytes, Buffer]], segment_size: int) -> bool:
+        """`send` for packets whose checksums are left to the link: as yet they cover the pseudo-header only.
 
         Args:
-          headers: of IP and of TCP, of a packet of 65,535 octets at most.
-          text: octets, good until the call returns.
-          segment_size: if *text* is longer, the link cuts it into segments of so many octets, with one header each; 0:
-            it is one segment.
+          packets: of one connection, of 65,535 octets at most each, in two parts: the headers of IP and TCP, equally
+            long in all, and the text, whose octets are good until the call returns.
+          segment_size: where a text is longer, the link cuts it into segments of so many octets, with one header each;
+            0: each is one segment.
 
         Returns:
-          False if it cannot be done now, and nothing was: the caller then finishes and cuts it. So does the default.
+          False if it cannot be done now, and nothing was: the caller then finishes and cuts them. So does the default.
         """
         return False
 

@@ -17,7 +17,7 @@ import trio
 
 from usertcp.errors import HostUnreachable, SetupError
 from usertcp.link import Buffer, interfaces, packet_filter, vnet
-from usertcp.link.packet_sockets import ETHERNET_HEADER, LARGEST_PACKET, PacketSockets
+from usertcp.link.packet_sockets import LARGEST_PACKET, PacketSockets
 from usertcp.link.reading import ReadingLink
 from usertcp.link.resolution import Resolver
 
@@ -85,17 +85,17 @@ class EthernetLink(ReadingLink):
         else:
             self._counts["no_route"] += 1
 
-    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
-        via = self._via(bytes(headers[16:20] if headers[0] >> 4 == 4 else headers[24:40]))
+    def send_unfinished(self, packets: Sequence[tuple[bytes, Buffer]], segment_size: int) -> bool:
+        headers = packets[0][0]
+        via = self._via(headers[16:20] if headers[0] >> 4 == 4 else headers[24:40])
         header = None if via is None else self._resolver.header(via)
         if header is None:
             return False
-        unfinished = vnet.unfinished(headers, ETHERNET_HEADER, segment_size)
-        self._sockets.send(self.interface, [unfinished, header, headers, text])
+        self._sockets.send(self.interface, vnet.unfinished(packets, segment_size, header))
         return True
 
     def _send_frame(self, header: bytes, packet: bytes) -> None:
-        self._sockets.send(self.interface, [vnet.NOTHING, header, packet])
+        self._sockets.send(self.interface, [[vnet.NOTHING, header, packet]])
 
     def _via(self, destination: bytes) -> bytes | None:
         """Who a packet to an address is handed to; None if nobody is known."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 
 from usertcp.link import Buffer, packet_filter, vnet
 from usertcp.link.beside_kernel import BesideKernel
 from usertcp.link.neighbours import Neighbours
-from usertcp.link.packet_sockets import ETHERNET_HEADER, OtherPackets, PacketSockets, set_buffers
+from usertcp.link.packet_sockets import OtherPackets, PacketSockets, set_buffers
 from usertcp.link.rst_guard import MARK
 
 IPV6_HDRINCL = 36
@@ -63,14 +63,14 @@ class PacketLink(BesideKernel):
         if hop is None:
             self._send_raw(packet)
         else:
-            self._sockets.send(hop.interface, [vnet.NOTHING, hop.header, packet])
+            self._sockets.send(hop.interface, [[vnet.NOTHING, hop.header, packet]])
 
-    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
-        hop = self._neighbours.hop(bytes(headers[16:20] if headers[0] >> 4 == 4 else headers[24:40]))
+    def send_unfinished(self, packets: Sequence[tuple[bytes, Buffer]], segment_size: int) -> bool:
+        headers = packets[0][0]
+        hop = self._neighbours.hop(headers[16:20] if headers[0] >> 4 == 4 else headers[24:40])
         if hop is None:
             return False
-        unfinished = vnet.unfinished(headers, ETHERNET_HEADER, segment_size)
-        self._sockets.send(hop.interface, [unfinished, hop.header, headers, text])
+        self._sockets.send(hop.interface, vnet.unfinished(packets, segment_size, hop.header))
         return True
 
     def _forget_neighbours(self) -> list[memoryview]:

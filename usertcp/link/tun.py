@@ -69,8 +69,9 @@ class TunLink(ReadingLink):
         else:
             self._write([vnet.NOTHING, packet])
 
-    def send_unfinished(self, headers: Buffer, text: Buffer, segment_size: int) -> bool:
-        self._write([vnet.unfinished(headers, 0, segment_size), headers, text])
+    def send_unfinished(self, packets: Sequence[tuple[bytes, Buffer]], segment_size: int) -> bool:
+        for parts in vnet.unfinished(packets, segment_size):
+            self._write(parts)
         return True
 
     def _write(self, parts: list[Buffer]) -> None:

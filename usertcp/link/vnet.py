@@ -8,7 +8,7 @@ cut.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -33,25 +33,35 @@ FIN, PSH, CWR = 0x01, 0x08, 0x80
 """Flags that not every segment has: the last alone, the last alone, the first alone."""
 
 
-def unfinished(headers: Buffer, link_header: int, segment_size: int) -> bytes:
-    """The header for a packet whose TCP checksum is left to be finished.
+def unfinished(
+    packets: Sequence[tuple[bytes, Buffer]], segment_size: int, link_header: bytes = b""
+) -> list[list[Buffer]]:
+    """What is given to the kernel for packets that leave the checksum of TCP to it, each in two parts.
 
     Args:
-      headers: of IP and of TCP, without IP options or extension headers.
-      link_header: octets of the link's own header between this one and that of IP.
-      segment_size: octets of text in each segment that is to be cut from it; 0 if it is one.
+      packets: see `Link.send_unfinished`; without IP options or extension headers.
+      segment_size: octets of text in each segment that is to be cut from them.
+      link_header: the link's own header, between this one and that of IP.
     """
-    return _unfinished(headers[0] >> 4, link_header, len(headers), segment_size)
+    frames: list[list[Buffer]] = []
+    begin, size = b"", -1
+    for headers, text in packets:
+        of_this = segment_size if len(text) > segment_size else 0
+        if of_this != size:
+            size = of_this
+            begin = _unfinished(headers[0] >> 4, len(headers), size, link_header)
+        frames.append([begin + headers, text])
+    return frames
 
 
 @lru_cache
-def _unfinished(version: int, link_header: int, length: int, segment_size: int) -> bytes:
+def _unfinished(version: int, length: int, segment_size: int, link_header: bytes) -> bytes:
     gso = GSO_NONE
     if segment_size:
         gso = GSO_TCPV4 if version == 4 else GSO_TCPV6
-    return HEADER.pack(
-        NEEDS_CSUM, gso, link_header + length, segment_size, link_header + IP_HEADER[version], CHECKSUM_AT
-    )
+    before = len(link_header)
+    fields = NEEDS_CSUM, gso, before + length, segment_size, before + IP_HEADER[version], CHECKSUM_AT
+    return HEADER.pack(*fields) + link_header
 
 
 def segments(packet: Buffer) -> Iterator[bytes]:

@@ -113,9 +113,8 @@ class LowerLevel:
             self._wait.deadline = deadline
         self.changes.changed()
 
-    def _send(self, flow: Flow, seg: Segment, now: float, left: int = 0) -> None:
-        """Send a segment, if it is a super-segment its text from the octet *left* on."""
-        for part in super_segment.cut(seg, left) if seg.mss else (seg,):
+    def _send(self, flow: Flow, seg: Segment, now: float) -> None:
+        for part in super_segment.cut(seg) if seg.mss else (seg,):
             packet = self._codec.encode(flow, part)
             if self._tracer is not None:
                 self._tracer(PacketOut(now, packet))
@@ -123,12 +122,12 @@ class LowerLevel:
 
     def _send_unfinished(self, codec: FastCodec, flow: Flow, seg: Segment, now: float) -> None:
         """Leave the rest to the link; do what it cannot do now."""
-        for left, headers, text in codec.unfinished(flow, seg):
-            if not self.link.send_unfinished(headers, text, seg.mss if len(text) > seg.mss else 0):
-                self._send(flow, seg, now, left)
-                return
-            if self._tracer is not None:
-                self._tracer(PacketOut(now, bytes(headers) + text))
+        packets = codec.unfinished(flow, seg)
+        if not self.link.send_unfinished(packets, seg.mss):
+            self._send(flow, seg, now)
+        elif self._tracer is not None:
+            for headers, text in packets:
+                self._tracer(PacketOut(now, headers + text))
 
     async def until(self, changes: Changes, condition: Callable[[], bool]) -> None:
         """`Changes.until`, in which one task at a time does what it would have to wait for: it takes packets from the

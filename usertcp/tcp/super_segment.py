@@ -42,9 +42,9 @@ def largest(tcb: Tcb, full: int) -> int:
     return max(most // full, 1) * full
 
 
-def cut(seg: Segment, begin: int = 0) -> Iterator[Segment]:
-    """What a link would make of a super-segment, from octet *begin* of its text on: for when it cannot."""
-    for left in range(begin, len(seg.data), seg.mss):
+def cut(seg: Segment) -> Iterator[Segment]:
+    """What a link would make of a super-segment: for when it cannot."""
+    for left in range(0, len(seg.data), seg.mss):
         data = bytes(seg.data[left : left + seg.mss])
         last = left + seg.mss >= len(seg.data)
         flags = seg.flags if last else seg.flags & ~(FIN | PSH)

@@ -108,12 +108,12 @@ class FastCodec:
             ALIGNED_TIMESTAMPS, value, echo,
         )  # fmt: skip
 
-    def unfinished(self, flow: Flow, seg: Segment) -> list[tuple[int, bytes, Buffer]]:
-        """The packets of a segment, or of a super-segment, of no more text than fits into one: the offset of that text,
-        the headers as from `headers`, and the text."""
+    def unfinished(self, flow: Flow, seg: Segment) -> list[tuple[bytes, Buffer]]:
+        """The packets of a segment, or of a super-segment, of no more text than fits into one: the headers, as from
+        `headers`, and the text."""
         if len(seg.data) <= seg.mss or not seg.mss:
-            return [(0, self.headers(flow, seg), seg.data)]
-        packets: list[tuple[int, bytes, Buffer]] = []
+            return [(self.headers(flow, seg), seg.data)]
+        packets: list[tuple[bytes, Buffer]] = []
         size, data = max(PACKET // seg.mss, 1) * seg.mss, seg.data
         part = replace(seg, flags=seg.flags & ~(FIN | PSH), data=data[:size])
         headers = self.headers(flow, part)
@@ -121,10 +121,10 @@ class FastCodec:
         first, rest = headers[:before_seq], headers[before_seq + _SEQ.size :]
         left = 0
         while left + size < len(data):
-            packets.append((left, first + _SEQ.pack(wrap(seg.seq + left)) + rest, data[left : left + size]))
+            packets.append((first + _SEQ.pack(wrap(seg.seq + left)) + rest, data[left : left + size]))
             left += size
         part.seq, part.flags, part.data = wrap(seg.seq + left), seg.flags, data[left:]
-        packets.append((left, self.headers(flow, part), part.data))
+        packets.append((self.headers(flow, part), part.data))
         return packets
 
     def decode(self, packet: Buffer, *, unfinished_checksum: bool = False) -> tuple[Flow, Segment] | IcmpError | None:
