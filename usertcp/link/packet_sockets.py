@@ -77,9 +77,10 @@ class PacketSockets:
         # Whoever asks and answers gets one at a time, and would look for a second one in vain. Should there be one, it
         # keeps the socket readable, and now and then it is looked for.
         most = BATCH if self._alone % SELDOM == 0 else 1
+        receive_into = self._in.recv_into
         for frame in self._frames[:most]:
             try:
-                length = self._in.recv_into(frame, 0, MSG_TRUNC)
+                length = receive_into(frame, 0, MSG_TRUNC)
             except BlockingIOError:
                 break
             except OSError as error:  # an interface went down; others may be up

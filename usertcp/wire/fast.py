@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final
@@ -114,8 +113,10 @@ class FastCodec:
         if len(seg.data) <= seg.mss or not seg.mss:
             return [(self.headers(flow, seg), seg.data)]
         packets: list[tuple[bytes, Buffer]] = []
-        size, data = max(PACKET // seg.mss, 1) * seg.mss, seg.data
-        part = replace(seg, flags=seg.flags & ~(FIN | PSH), data=data[:size])
+        size, data, flags = max(PACKET // seg.mss, 1) * seg.mss, seg.data, seg.flags & ~(FIN | PSH)
+        part = Segment(
+            seg.seq, seg.ack, flags, seg.wnd, seg.options, data[:size], seg.up, seg.traffic_class, seg.ttl, seg.mss
+        )
         headers = self.headers(flow, part)
         before_seq = SEQ_AT[headers[0] >> 4]
         first, rest = headers[:before_seq], headers[before_seq + _SEQ.size :]

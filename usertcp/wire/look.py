@@ -53,10 +53,13 @@ def port_of(packet: Buffer) -> int:
     return packet[at + 2] << 8 | packet[at + 3]
 
 
-_BARE: Final = struct.Struct("!I2xHxB2xQIIIH6xI")
-"""Of IPv4 and TCP with timestamps: version to total length, fragment, protocol, addresses, ports, SEQ, ACK, offset and
-flags, the beginning of the options."""
-_Bare = tuple[int, int, int, int, int, int, int, int, int]
+_BARE: Final = struct.Struct("!I2xHxB2xQQIH6xI")
+"""Of IPv4 and TCP with timestamps: version to total length, fragment, protocol, addresses, ports and SEQ, ACK, offset
+and flags, the beginning of the options."""
+_Bare = tuple[int, int, int, int, int, int, int, int]
+_Whose = tuple[int, int, int]
+"""Addresses, ports and SEQ, ACK."""
+_NOBODY: Final[_Whose] = (0, 0, 0)
 _VERSION_TO_LENGTH: Final = 0x4500_0034
 _OFFSET_AND_ACK: Final = 0x8010
 
@@ -66,10 +69,10 @@ def runs(packets: Sequence[Buffer]) -> list[int]:
     super-segments gets many at a time, and may have to read the last of them only. 1 for every other packet. Of what
     differs, only packets like most are looked for."""
     lengths: list[int] = []
-    last: tuple[int, int, int, int] | None = None
+    last = _NOBODY
     for packet in packets:
         this = _bare(packet)
-        if this is not None and last is not None and this[:3] == last[:3] and 0 < (this[3] - last[3]) & MASK < HALF:
+        if this[1] and this[0] == last[0] and this[1] == last[1] and 0 < (this[2] - last[2]) & MASK < HALF:
             lengths[-1] += 1
         else:
             lengths.append(1)
@@ -77,12 +80,12 @@ def runs(packets: Sequence[Buffer]) -> list[int]:
     return lengths
 
 
-def _bare(packet: Buffer) -> tuple[int, int, int, int] | None:
-    """Addresses, ports, SEQ and ACK of a packet that does nothing but acknowledge; None if it does more, or is none."""
+def _bare(packet: Buffer) -> _Whose:
+    """Whose packet it is if it does nothing but acknowledge; nobody's if it does more, or is none."""
     if len(packet) < _VERSION_TO_LENGTH & 0xFFFF:
-        return None
+        return _NOBODY
     bare: _Bare = _BARE.unpack_from(packet)
-    head, fragment, protocol, addresses, ports, seq, ack, offset_flags, options = bare
+    head, fragment, protocol, addresses, ports_and_seq, ack, offset_flags, options = bare
     if (
         head != _VERSION_TO_LENGTH
         or fragment & (MORE_FRAGMENTS | OFFSET)
@@ -90,5 +93,5 @@ def _bare(packet: Buffer) -> tuple[int, int, int, int] | None:
         or offset_flags != _OFFSET_AND_ACK
         or options != ALIGNED_TIMESTAMPS
     ):
-        return None
-    return addresses, ports, seq, ack
+        return _NOBODY
+    return addresses, ports_and_seq, ack
