@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -52,7 +52,9 @@ class PacketSockets:
       SetupError: packet sockets are not for us; the message says what to do.
     """
 
-    def __init__(self, interface: str | None, program: list[packet_filter.Instruction], counts: Counter[str]) -> None:
+    def __init__(
+        self, interface: str | None, program: list[packet_filter.Instruction], counts: defaultdict[str, int]
+    ) -> None:
         """
         Args:
           interface: receive from this one only.
@@ -95,7 +97,7 @@ class PacketSockets:
         return packets
 
     def send(self, interface: str, frames: Sequence[list[Buffer]]) -> None:
-        """Send frames, each in parts: the virtio-net header, the link's, the packet. What does not go out is counted."""
+        """Send frames, each in parts: the virtio-net header, the link's, the packet. What does not leave is counted."""
         for parts in frames:
             try:
                 os.writev(self._outs.get(interface) or self._open_out(interface), parts)
@@ -139,7 +141,9 @@ class OtherPackets:
       SetupError: packet sockets are not for us; the message says what to do.
     """
 
-    def __init__(self, interface: str | None, program: list[packet_filter.Instruction], counts: Counter[str]) -> None:
+    def __init__(
+        self, interface: str | None, program: list[packet_filter.Instruction], counts: defaultdict[str, int]
+    ) -> None:
         """As for `PacketSockets`."""
         self._in = open_in(interface, [*packet_filter.ELSEWHERE, *program])
         self._in.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from abc import abstractmethod
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -24,7 +24,7 @@ class ReadingLink(Link):
     """
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter(sent=0, received=0)
+        self._counts: defaultdict[str, int] = defaultdict(int, sent=0, received=0)
         self._readable = -1
         """The descriptor to wait for, that of `_news`; -1 when the link is closed."""
         self._news = select.epoll()

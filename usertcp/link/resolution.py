@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
@@ -70,7 +70,7 @@ class Resolver:
         hardware_address: bytes,
         addresses: Sequence[IPv4Interface | IPv6Interface],
         send: Callable[[bytes, bytes], None],
-        counts: Counter[str],
+        counts: defaultdict[str, int],
     ) -> None:
         """*send*: takes an Ethernet header and a packet. *counts*: where to count what was not heeded."""
         self._mac, self._hardware_address = hardware_address.hex(":"), hardware_address
