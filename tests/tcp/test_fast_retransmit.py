@@ -38,6 +38,16 @@ def test_the_third_duplicate_ack_resends_the_first_segment(iss: int, irs: int) -
     assert spans(bench) == [(1, MSS)]
 
 
+def test_its_answer_is_waited_for_a_whole_rto(iss: int, irs: int) -> None:
+    bench = in_flight(iss, irs, 10)
+    bench.advance(0.9)
+    duplicate_acks(bench, 3)
+    bench.take()
+    bench.advance(0.9)
+    assert spans(bench) == []
+    assert bench.tcp.status(bench.now).cwnd == 5 * MSS
+
+
 @pytest.mark.rfc("5681", "3.2", "step 1")
 @pytest.mark.rfc("3042", "2")
 def test_the_first_two_duplicate_acks_let_a_new_segment_out_each(iss: int, irs: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.tcp import builders
 from tests.tcp.builders import MSS, Bench
 from tests.tcp.pairs import spans
-from tests.tcp.sacks import SACK, WIDE, at, sacks
+from tests.tcp.sacks import SACK, WIDE, at, sacks, sacks_octets
 from usertcp.tcp.config import Config
 from usertcp.tcp.options import Options
 from usertcp.tcp.recovery import NO_NEWS
@@ -212,6 +212,52 @@ def test_a_segment_sent_again_leaves_the_one_behind_it_on_the_books() -> None:
         (1000, 2000, 1.0),
         (2000, 3000, 2.0),
     ]
+
+
+def with_a_steady_rtt(iss: int, irs: int, segments: int) -> Bench:
+    """The RTO is hardly longer than the round trip. So many full segments were sent one round trip ago."""
+    bench = connected(iss, irs, replace(CONFIG, rto_min=RTT, initial_window=10 * MSS))
+    for n in range(20):
+        bench.send(bytes(MSS))
+        bench.advance(RTT)
+        sacks(bench, n + 1)
+    bench.send(bytes(segments * MSS))
+    bench.advance(RTT)
+    bench.take()
+    return bench
+
+
+@pytest.mark.rfc("6675", "6")
+@pytest.mark.rfc("8985", "8")
+def test_the_answer_to_a_fast_retransmission_is_waited_for_a_whole_rto(iss: int, irs: int) -> None:
+    bench = with_a_steady_rtt(iss, irs, 8)
+    sacks(bench, 20, (21, 24))
+    bench.advance(RTT)
+    sacks(bench, 28)
+    assert counted(bench, "fast retransmits") == 1
+    assert counted(bench, "retransmission timeouts") == 0
+
+
+def test_what_never_arrives_times_out_though_all_that_follows_does(iss: int, irs: int) -> None:
+    """So that its size comes under suspicion (RFC 4821, 7.7)."""
+    bench = connected(iss, irs, replace(CONFIG, nagle=False, prr=False))
+    bench.send(bytes(MSS))
+    for n in range(50):
+        bench.send(b"x")
+        bench.advance(RTT)
+        sacks_octets(bench, at(0), (at(1), at(1) + n + 1))
+    assert counted(bench, "fast retransmits") == 1
+    assert counted(bench, "retransmission timeouts") > 0
+
+
+@pytest.mark.rfc("8985", "8")
+def test_while_the_reordering_timer_runs_no_other_one_does(iss: int, irs: int) -> None:
+    bench = with_a_steady_rtt(iss, irs, 4)
+    sacks(bench, 20, (23, 24))
+    bench.advance(RTT / 4 + 0.001)
+    assert spans(bench)[0] == (at(20), MSS)
+    assert bench.tcp.status(bench.now).in_fast_recovery
+    assert counted(bench, "retransmission timeouts") == counted(bench, "loss probes") == 0
 
 
 # TLP

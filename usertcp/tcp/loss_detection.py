@@ -26,12 +26,24 @@ def look(tcb: Tcb, news: News, now: float) -> None:
     elif path_probing.more_lost(tcb):
         undo.remember(tcb, timeout=False)
         reduce(tcb, tcb.flight_size, now)
-    tcb.timers.reordering = recovery.deadline
+    set_reordering_timer(tcb)
+
+
+def set_reordering_timer(tcb: Tcb) -> None:
+    """Wait for what may only have been overtaken. No other timer runs out before fast recovery begins with it: it would
+    do on suspicion, and at a higher price, what this one does (RFC 8985, 8)."""
+    timers = tcb.timers
+    timers.reordering = tcb.recovery.deadline
+    if timers.reordering != NEVER and not tcb.recovery.fast:
+        timers.loss_probe = NEVER
+        timers.retransmit = max(timers.retransmit, timers.reordering)
 
 
 def begin_recovery(tcb: Tcb, now: float) -> None:
-    """Fast recovery has begun."""
+    """Fast recovery has begun. The retransmission timer starts anew, for the answer to the first retransmission takes a
+    round trip from now (RFC 6675, 6); not with every one, or what the path never lets through would never time out."""
     tcb.counters["fast retransmits"] += 1
+    tcb.timers.retransmit = now + tcb.rtt.rto
     tcb.loss_probe.end = None
     tcb.timers.loss_probe = NEVER
     if tcb.congestion.pacing_rate is not None:
