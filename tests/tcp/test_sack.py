@@ -132,13 +132,20 @@ def test_with_nothing_new_to_send_what_lies_below_the_highest_sack_goes_out_earl
 @pytest.mark.rfc("6675", "4", "NextSeg")
 def test_the_last_segment_is_rescued_once_per_recovery(iss: int, irs: int) -> None:
     bench = in_flight(iss, irs, 10, text=10)
-    out = sacks(bench, 0, (1, 9))
-    for _ in range(5):
-        out += sacks(bench, 0, (1, 9))
-    assert out == [(at(0), MSS), (at(9), MSS)]
+    sacks(bench, 0, (1, 8))
+    assert [sacks(bench, 8) for _ in range(5)] == [[(at(9), MSS)], [], [], [], []]
     sacks(bench, 10)
     bench.advance(100.0)
     assert bench.tcp.all_acked
+
+
+@pytest.mark.rfc("6675", "5", "step 4.3")
+def test_it_is_not_rescued_before_the_first_retransmission_is_acknowledged(iss: int, irs: int) -> None:
+    """It may well be on its way, as may what it was sent with."""
+    bench = in_flight(iss, irs, 10, text=10)
+    assert sacks(bench, 0, (1, 6)) == [(at(0), MSS)]
+    assert [sacks(bench, 0, (1, right)) for right in (7, 8, 9)] == [[], [], []]
+    assert sacks(bench, 9) == [(at(9), MSS)]
 
 
 @pytest.mark.rfc("6675", "4", "NextSeg")

@@ -29,7 +29,7 @@ class Sack:
         "prr",
         "rack",
         "recover",
-        "rescued",
+        "rescue",
         "scoreboard",
     )
 
@@ -58,8 +58,9 @@ class Sack:
         """What the ACK in hand has acknowledged and was not SACKed before."""
         self.duplicates = 0
         """DupAcks: how many ACKs have SACKed something since SND.UNA moved last (RFC 6675, 2)."""
-        self.rescued = False
-        """The one rescue retransmission of this fast recovery is spent."""
+        self.rescue = recover
+        """RescueRxt: only when more than that is acknowledged the end of the flight may be rescued. It is the end of the
+        first segment that fast recovery sends again, and then RecoveryPoint, for one rescue is enough."""
 
     @property
     def deadline(self) -> float:
@@ -157,16 +158,17 @@ class Sack:
         once, the last octets in flight, which nothing behind them can prove lost (RFC 6675, 4, NextSeg, rules 3 and
         4). RACK knows better."""
         board = self.scoreboard
-        if self.rack is not None or not self.fast or not board.sacked:
+        if self.rack is not None or not self.fast:
             return False
-        gaps = board.sacked.gaps(max(self.edge, una), max(self.edge, board.sacked[-1][1]))
+        highest = board.sacked[-1][1] if board.sacked else una
+        gaps = board.sacked.gaps(max(self.edge, una), max(self.edge, highest))
         if gaps:
             self.edge = min(gaps[0][1], gaps[0][0] + smss)
             return board.lose(gaps[0][0], self.edge)
-        if self.rescued:
+        if una <= self.rescue:
             return False
-        self.rescued = True
-        return board.lose(max(nxt - smss, board.sacked[-1][1]), nxt)
+        self.rescue = self.recover
+        return board.lose(max(nxt - smss, highest), nxt)
 
     def on_timeout(self, una: int, nxt: int, now: float) -> None:
         """Everything is taken for lost, and fast recovery is over (RFC 6675, 5.1)."""
@@ -200,7 +202,7 @@ class Sack:
     def _enter(self, una: int, nxt: int, smss: int) -> None:
         self.fast = self.at_once = True
         self.recover = nxt
-        self.rescued = False
+        self.rescue = min(self.scoreboard.lost[0][1], una + smss)
         if self.proportional:
             self.prr = ProportionalRateReduction(nxt - una, smss)
 
