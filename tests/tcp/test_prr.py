@@ -1,4 +1,4 @@
-"""Proportional Rate Reduction (RFC 6937)."""
+"""Proportional Rate Reduction (RFC 9937)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.tcp.builders import MSS
 from tests.tcp.sacks import COUNTING, at, in_flight, sacks
 
 
-@pytest.mark.rfc("6937", "3")
+@pytest.mark.rfc("9937", "6.2")
 def test_every_second_sack_lets_a_segment_out_when_the_window_is_halved(iss: int, irs: int) -> None:
     bench = in_flight(iss, irs, 20, text=60)
     flight = 20 + len(sacks(bench, 0, (1, 2))) + len(sacks(bench, 0, (1, 3)))
@@ -30,14 +30,26 @@ def test_without_it_half_a_window_is_silent(iss: int, irs: int) -> None:
     assert out[-8:] == [1] * 8
 
 
-@pytest.mark.rfc("6937", "3.1", "PRR-SSRB")
-def test_when_most_is_lost_it_grows_by_slow_start_toward_the_window(iss: int, irs: int) -> None:
+@pytest.mark.rfc("9937", "6.2", "PRR-CRB")
+@pytest.mark.rfc("9937", "6.2", "PRR-SSRB")
+def test_when_most_is_lost_what_is_delivered_goes_out_and_one_more_while_repairing_goes_well(
+    iss: int, irs: int
+) -> None:
     bench = in_flight(iss, irs, 20, text=60)
-    assert sacks(bench, 0, (17, 20)) == [(at(n), MSS) for n in range(4)]  # three delivered, and one more
-    assert len(sacks(bench, 1, (17, 20))) == 2
+    assert sacks(bench, 0, (17, 20)) == [(at(n), MSS) for n in range(3)]
+    assert len(sacks(bench, 0, (16, 20))) == 1  # SND.UNA has not moved
+    assert len(sacks(bench, 1, (16, 20))) == 2
+    assert len(sacks(bench, 2, (16, 20))) == 2
 
 
-@pytest.mark.rfc("6937", "3")
+@pytest.mark.rfc("9937", "6.2")
+def test_an_acknowledgment_that_tells_of_nothing_delivered_lets_nothing_out(iss: int, irs: int) -> None:
+    bench = in_flight(iss, irs, 20, text=60)
+    sacks(bench, 0, (17, 20))
+    assert [sacks(bench, 0, (17, 20)) for _ in range(3)] == [[], [], []]
+
+
+@pytest.mark.rfc("9937", "6.2")
 def test_when_recovery_ends_the_window_is_ssthresh_and_in_use(iss: int, irs: int) -> None:
     bench = in_flight(iss, irs, 20, text=60)
     for right in range(2, 23):  # the last two by limited transmit

@@ -120,7 +120,7 @@ class Config:
     """RFC 8985: find losses by time, and probe the tail of a flight, as kernels do. False: by counting what arrived
     behind a hole (RFC 6675). Means something with SACK only."""
     prr: bool = True
-    """RFC 6937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
+    """RFC 9937: in fast recovery reduce the rate in proportion to what is delivered. False: wait until the pipe has
     drained to the new window (RFC 6675). Means something with SACK only."""
     undo: bool = True
     """RFC 3522 and 4015: give the congestion window back when timestamps or DSACKs show that nothing was lost."""

@@ -56,7 +56,8 @@ class Reno:
         """One mark in a window is as good as many."""
 
     def on_recovered(self, flight_size: int, now: float) -> None:
-        """Leave recovery without a burst: option 1 of RFC 6582, 3.2, step 3."""
+        """Leave recovery without a burst: option 1 of RFC 6582, 3.2, step 3. RFC 9937, 6.4 leaves all of ssthresh, but
+        to a sender that paces."""
         self._reduce_to(min(self.ssthresh, max(flight_size, self.smss) + self.smss))
 
     def on_rto(self, flight_size: int, now: float, first: bool) -> None:

@@ -20,6 +20,7 @@ class Sack:
     transmit (RFC 3042) comes by itself: each SACK takes octets out of the pipe."""
 
     __slots__ = (
+        "advanced",
         "at_once",
         "delivered",
         "duplicates",
@@ -37,7 +38,7 @@ class Sack:
         """
         Args:
           recover: what is acknowledged already.
-          proportional: reduce the rate by RFC 6937, not at once.
+          proportional: reduce the rate by RFC 9937, not at once.
           rack: find losses by time (RFC 8985), not by counting (RFC 6675).
           rtt: that of the handshake, seconds, if it was measured.
         """
@@ -56,11 +57,13 @@ class Sack:
         """In fast recovery."""
         self.delivered: list[Span] = []
         """What the ACK in hand has acknowledged and was not SACKed before."""
+        self.advanced = False
+        """The ACK in hand has moved SND.UNA."""
         self.duplicates = 0
         """DupAcks: how many ACKs have SACKed something since SND.UNA moved last (RFC 6675, 2)."""
         self.rescue = recover
-        """RescueRxt: only when more than that is acknowledged the end of the flight may be rescued. It is the end of the
-        first segment that fast recovery sends again, and then RecoveryPoint, for one rescue is enough."""
+        """RescueRxt: only when more than that is acknowledged may the end of the flight be rescued. It is the end of
+        what fast recovery sends again first, and then RecoveryPoint, for one rescue is enough."""
 
     @property
     def deadline(self) -> float:
@@ -102,6 +105,7 @@ class Sack:
 
     def on_ack(self, una: int, nxt: int, acked: int, smss: int) -> bool:
         self.delivered = self.scoreboard.acknowledge(una - acked, una)
+        self.advanced = True
         self.duplicates = 0
         if self.rack is not None and una - acked < self.recover <= una:
             self.rack.on_recovered()
@@ -121,10 +125,12 @@ class Sack:
         else:
             found = self._judge(una, smss)
         begins = found and not self.fast and una >= self.recover
+        octets = sum(right - left for left, right in delivered)
         if begins:
-            self._enter(una, nxt, smss)
+            self._enter(una, nxt, octets, smss)
         if self.prr is not None:
-            self.prr.on_ack(sum(right - left for left, right in delivered))
+            self.prr.on_ack(octets, safe=self.advanced and not found)
+        self.advanced = False
         return begins
 
     def advance(
@@ -143,9 +149,9 @@ class Sack:
         rack.sent.forget(una)
         begins = rack.detect(self.scoreboard, una, self.duplicates >= DUPLICATES, now)
         if begins:
-            self._enter(una, nxt, smss)
+            self._enter(una, nxt, una - before, smss)
             if self.prr is not None:
-                self.prr.on_ack(una - before)
+                self.prr.on_ack(una - before, safe=False)
         return begins
 
     def wants_probe(self, una: int) -> bool:
@@ -199,12 +205,13 @@ class Sack:
         self.scoreboard.lose_all(una, nxt)
         self.edge = nxt
 
-    def _enter(self, una: int, nxt: int, smss: int) -> None:
+    def _enter(self, una: int, nxt: int, delivered: int, smss: int) -> None:
+        """By an ACK that tells of so many octets delivered."""
         self.fast = self.at_once = True
         self.recover = nxt
         self.rescue = min(self.scoreboard.lost[0][1], una + smss)
         if self.proportional:
-            self.prr = ProportionalRateReduction(nxt - una, smss)
+            self.prr = ProportionalRateReduction(nxt - una - self.scoreboard.sacked.octets + delivered, smss)
 
     def _leave(self) -> None:
         self.fast = self.at_once = False
