@@ -122,6 +122,22 @@ def test_after_idling_it_starts_with_the_restart_window(iss: int, irs: int) -> N
 
 
 @pytest.mark.rfc("5681", "4.1")
+@pytest.mark.parametrize("taken", [0, 1])
+def test_after_a_closed_window_too(iss: int, irs: int, taken: int) -> None:
+    """Probes of one octet are no use of the congestion window, whether the peer takes it or not."""
+    bench = shaken(iss, irs, replace(CONFIG, initial_window=2 * MSS), wnd=WIDE)
+    bench.send(bytes(10 * MSS))
+    for n in range(1, 11):
+        acknowledged(bench, n * MSS)
+    bench.arrives(ACK, 1, 1 + 10 * MSS, wnd=0)
+    bench.send(bytes(10 * MSS))
+    bench.advance(3.1)  # a probe after one second, and after three
+    bench.take()
+    bench.arrives(ACK, 1, 1 + 10 * MSS + taken, wnd=WIDE)
+    assert [size for _, size in spans(bench)] == [MSS, MSS]
+
+
+@pytest.mark.rfc("5681", "4.1")
 def test_a_pause_shorter_than_the_timeout_is_no_idling(iss: int, irs: int) -> None:
     bench = shaken(iss, irs, replace(CONFIG, initial_window=2 * MSS), wnd=WIDE)
     bench.send(bytes(10 * MSS))

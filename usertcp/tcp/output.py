@@ -64,6 +64,7 @@ def output(tcb: Tcb, now: float) -> list[Segment]:
         before = tcb.snd.nxt
         if tcb.frto is not None and tcb.frto.advanced and tcb.snd.nxt == tcb.frto.recover:
             go_forward(tcb, now, out)
+        restart_after_idle(tcb, now)
         retransmit(tcb, now, out)
         transmit(tcb, now, out)
         rescue(tcb, now, out)
@@ -130,7 +131,6 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
     waits = tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECEIVED and not tcb.fast_opened)
     if waits or tcb.recovery.lost_octets or tcb.frto is not None:
         return
-    restart_after_idle(tcb, now)
     while snd.nxt < tcb.end:
         full = full_size(tcb)
         if tcb.search is not None and (larger := path_probing.due(tcb)):
@@ -187,12 +187,13 @@ def rescue(tcb: Tcb, now: float, out: list[Segment]) -> None:
 def probe(tcb: Tcb, now: float, out: list[Segment]) -> None:
     """Send one octet into a closed window, or into an open one what the silly-window rules held back (3.8.6.1,
     3.8.6.2.1)."""
-    snd, recovery = tcb.snd, tcb.recovery
+    snd, recovery, last_sent = tcb.snd, tcb.recovery, tcb.last_sent
     position, end = recovery.next_lost(snd.nxt) or (snd.nxt, snd.nxt)
     out.append(segment_at(tcb, position, max(resend_limit(tcb, end), position + 1), now))
     if not snd.wnd:
         tcb.counters["window probes"] += 1
         recovery.take_for_lost(snd.una, snd.nxt)  # a probe does not count as in flight: the peer may well drop it
+        tcb.last_sent = last_sent  # nor as a use of the congestion window
 
 
 def keep_alive(tcb: Tcb, now: float, out: list[Segment]) -> None:
@@ -220,8 +221,9 @@ def probe_tail(tcb: Tcb, now: float, out: list[Segment]) -> None:
 
 
 def restart_after_idle(tcb: Tcb, now: float) -> None:
-    """After more than one RTO without sending, what the congestion window knew is stale (RFC 5681, 4.1)."""
-    if tcb.flight_size == 0 and tcb.snd.nxt < tcb.end and now - tcb.last_sent > tcb.rtt.rto:
+    """After more than one RTO without sending, what the congestion window knew is stale (RFC 5681, 4.1). A window of
+    the peer's that was closed for so long is no better."""
+    if tcb.flight_size == tcb.recovery.lost_octets and tcb.snd.nxt < tcb.end and now - tcb.last_sent > tcb.rtt.rto:
         before = tcb.congestion.cwnd
         tcb.congestion.on_idle(now)
         if tcb.congestion.cwnd != before:
