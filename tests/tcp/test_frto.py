@@ -189,6 +189,17 @@ def test_with_sack_a_duplicate_without_news_means_that_the_loss_was_real(iss: in
     assert undone(bench) == 0
 
 
+@pytest.mark.rfc("5682", "3.1", "step 3")
+@pytest.mark.rfc("2883", "5")
+def test_with_sack_the_report_of_a_duplicate_says_nothing_of_a_loss(iss: int, irs: int) -> None:
+    """A probe of the tail was one copy too many as well: its answer may come between the others."""
+    bench = timed_out(iss, irs, sack=True)
+    assert len(sacks(bench, 1)) == 2
+    assert sacks(bench, 1, (0, 1)) == []
+    sacks(bench, 2)
+    assert undone(bench) == 1
+
+
 @BOTH
 @pytest.mark.rfc("5682", "2.1", "ignore")
 def test_what_acknowledges_nothing_and_is_no_duplicate_is_ignored(iss: int, irs: int, sack: bool) -> None:

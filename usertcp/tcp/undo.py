@@ -92,7 +92,8 @@ def judge_timeout(tcb: Tcb, seg: Segment, news: News, before: int, now: float) -
     una = tcb.snd.una
     highest = max([una, *(right for _, right in news.blocks)])
     second = frto.advanced
-    spurious = frto.on_ack(una, highest, una + tcb.recovery.sacked_octets, duplicate=news.duplicate)
+    duplicate = news.duplicate and news.dsack is None  # that something came twice is no sign that something is missing
+    spurious = frto.on_ack(una, highest, una + tcb.recovery.sacked_octets, duplicate=duplicate)
     if spurious:
         take_back(tcb, seg, tcb.reduction, una - before, now)
     elif spurious is not None:
