@@ -12,7 +12,7 @@ from tests.conformance.report import REQUIREMENT, main_rules, reasons, requireme
 TESTS = Path(__file__).parents[1]
 RFCS = (
     1191, 1337, 2018, 2385, 2883, 3042, 3168, 3522, 4015, 4821, 4987, 5461, 5482, 5681, 5682, 5925, 5927, 5961, 6093,
-    6191, 6528, 6675, 6928, 7323, 7413, 7661, 8201, 8899, 8985, 9438, 9768, 9937,
+    6191, 6528, 6675, 6928, 6937, 7323, 7413, 7661, 8201, 8899, 8985, 9438, 9768, 9937,
 )  # fmt: skip
 """Loss recovery, congestion control, and what else a grown TCP has."""
 SECTIONS = {requirement.id: requirement.rule.section for requirement in requirements()}

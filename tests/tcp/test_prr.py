@@ -1,4 +1,4 @@
-"""Proportional Rate Reduction (RFC 9937)."""
+"""Proportional Rate Reduction (RFC 9937, of which RFC 6937 is the experimental form)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.tcp.builders import MSS
 from tests.tcp.sacks import COUNTING, at, in_flight, sacks
 
 
+@pytest.mark.rfc("6937", "3")
 @pytest.mark.rfc("9937", "6.2")
 def test_every_second_sack_lets_a_segment_out_when_the_window_is_halved(iss: int, irs: int) -> None:
     bench = in_flight(iss, irs, 20, text=60)
@@ -32,6 +33,7 @@ def test_without_it_half_a_window_is_silent(iss: int, irs: int) -> None:
 
 @pytest.mark.rfc("9937", "6.2", "PRR-CRB")
 @pytest.mark.rfc("9937", "6.2", "PRR-SSRB")
+@pytest.mark.rfc("6937", "3.1", "PRR-SSRB")
 def test_when_most_is_lost_what_is_delivered_goes_out_and_one_more_while_repairing_goes_well(
     iss: int, irs: int
 ) -> None:
