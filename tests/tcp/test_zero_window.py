@@ -143,6 +143,26 @@ def test_a_window_that_closes_on_text_in_flight_is_probed_and_the_timer_lives(is
     assert spans(bench)[0] == (1001, MSS)
 
 
+@pytest.mark.rfc("9293", "3.8.6.1", "SHLD-29")
+@pytest.mark.rfc("9293", "3.8.6.1", "SHLD-30")
+def test_the_first_probe_is_not_later_for_text_being_in_flight_when_the_window_closes(iss: int, irs: int) -> None:
+    """The retransmission timer runs then, and may send nothing else when it expires."""
+    bench = established(iss, irs)
+    bench.send(bytes(3000))
+    bench.take()
+    begin, times = bench.now, []
+    bench.arrives(ACK, 1, 1, wnd=0)
+    while len(times) < 4:
+        bench.advance(bench.tcp.deadline - bench.now)
+        if sent := spans(bench):
+            assert sent == [(1, 1)]
+            times.append(round(bench.now - begin))
+            bench.arrives(ACK, 1, 1, wnd=0)
+    assert times == [1, 3, 7, 15]
+    bench.arrives(ACK, 1, 1)
+    assert spans(bench)[0] == (1, MSS)
+
+
 @pytest.mark.rfc("9293", "3.8.6.1", "MUST-36")
 def test_a_fin_is_probed_into_a_closed_window(iss: int, irs: int) -> None:
     bench = established(iss, irs)

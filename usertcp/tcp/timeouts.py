@@ -55,6 +55,8 @@ def retransmission_timeout(tcb: Tcb, now: float) -> None:
     tcb.recovery.on_timeout(tcb.snd.una, tcb.snd.nxt, now)
     tcb.loss_probe.end = None
     tcb.timers.loss_probe = tcb.timers.reordering = NEVER
+    if tcb.syn_acked and not tcb.snd.wnd:
+        tcb.probe_owed = True  # the window closed on what was in flight: this was the timeout of the first probe, too
 
 
 def reordering_timeout(tcb: Tcb, now: float) -> None:
