@@ -21,6 +21,10 @@ def provoke(bench: Bench, what: str) -> None:
             bench.arrives(SYN, 100)
         case "SYN,ACK":
             bench.arrives(SYN | ACK, 1, 1)
+        case "SYN outside":
+            bench.arrives(SYN, 9000)
+        case "SYN,ACK outside, with text":
+            bench.arrives(SYN | ACK, 9000, 1, b"text")
         case "ACK too new":
             bench.arrives(ACK, 1, 2)
         case "ACK too old":
@@ -29,7 +33,16 @@ def provoke(bench: Bench, what: str) -> None:
             bench.arrives(ACK, 9000, 1)
 
 
-EVERY = ["RST", "SYN", "SYN,ACK", "ACK too new", "ACK too old", "empty and outside"]
+EVERY = [
+    "RST",
+    "SYN",
+    "SYN,ACK",
+    "SYN outside",
+    "SYN,ACK outside, with text",
+    "ACK too new",
+    "ACK too old",
+    "empty and outside",
+]
 
 
 @pytest.mark.rfc("5961", "3.2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usertcp.tcp.segment import Segment
+from usertcp.tcp.segment import SYN, Segment
 from usertcp.tcp.tcb import Tcb
 
 
@@ -21,10 +21,11 @@ def send(tcb: Tcb, now: float) -> None:
 def answer(tcb: Tcb, seg: Segment, now: float) -> None:
     """Owe an unacceptable segment its acknowledgment (RFC 9293, 3.10.7.4, first).
 
-    An empty one is answered within the limit only, so that two confused ends do not answer each other for ever. Text
-    always is, and so is an empty segment at RCV.NXT - 1, the form of keep-alives and of other stacks' window probes.
+    An empty one is answered within the limit only, so that two confused ends do not answer each other for ever; and so
+    is a SYN, wherever it lies (RFC 5961, 4.2). Text always is, and so is an empty segment at RCV.NXT - 1, the form of
+    keep-alives and of other stacks' window probes.
     """
-    if seg.len or seg.seq == tcb.rcv.nxt - 1:
+    if (seg.len and not seg.flags & SYN) or seg.seq == tcb.rcv.nxt - 1:
         tcb.ack_now = True
     else:
         send(tcb, now)
