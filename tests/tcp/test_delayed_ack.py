@@ -100,6 +100,14 @@ def test_so_is_text_that_fills_a_hole_or_part_of_one(bench: Bench) -> None:
     assert bench.sent() == [f"<SEQ=1><ACK={1 + 4 * MSS}><CTL=ACK>"]
 
 
+@pytest.mark.rfc("5681", "4.2")
+def test_so_is_a_fin_that_comes_again_ahead_of_text(bench: Bench) -> None:
+    """It may be the probe of a peer that waits to hear what is missing (RFC 8985, 7.3)."""
+    for _ in range(3):
+        bench.arrives(FIN | ACK, 1 + MSS, 1)
+    assert bench.sent() == ["<SEQ=1><ACK=1><CTL=ACK>"] * 3
+
+
 @pytest.mark.rfc("9293", "3.10.7.4", "first")
 def test_old_text_is_acknowledged_at_once(bench: Bench) -> None:
     bench.arrives(ACK, 1, 1, b"text")

@@ -319,16 +319,15 @@ def remember_fin(tcb: Tcb, seg: Segment, position: int) -> None:
 
     One that the window cuts off will come again. One that contradicts what is known is a forgery or a mistake.
     """
-    if not seg.flags & FIN or tcb.rcv.fin is not None:
+    if not seg.flags & FIN:
         return
-    if position >= tcb.rcv.edge:
-        tcb.ack_now = True
+    tcb.ack_now = True  # also when it is known, and comes again because of a hole before it (RFC 5681, 4.2)
+    if tcb.rcv.fin is not None or position >= tcb.rcv.edge:
         return
     ranges = tcb.receive_buffer.ranges
     if position < tcb.rcv.nxt or (ranges and ranges[-1][1] > position):
         raise Discard("FIN before text that has already arrived")
     tcb.rcv.fin = position
-    tcb.ack_now = True
 
 
 def eighth_check_fin_bit(tcb: Tcb, now: float) -> None:
