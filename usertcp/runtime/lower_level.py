@@ -107,9 +107,8 @@ class LowerLevel:
             else:
                 self._send_unfinished(self._offload, flow, seg, now)
         alarm = self._wait.deadline
-        if alarm < now + SOON:
-            self._wait.deadline = self.endpoint.exact_deadline
-        elif (deadline := self.endpoint.deadline) < alarm:
+        deadline = self.endpoint.exact_deadline if alarm < now + SOON else min(alarm, self.endpoint.deadline)
+        if deadline != alarm:  # To set it takes longer than to look.
             self._wait.deadline = deadline
         self.changes.changed()
 

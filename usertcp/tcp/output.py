@@ -223,7 +223,7 @@ def probe_tail(tcb: Tcb, now: float, out: list[Segment]) -> None:
 def restart_after_idle(tcb: Tcb, now: float) -> None:
     """After more than one RTO without sending, what the congestion window knew is stale (RFC 5681, 4.1). A window of
     the peer's that was closed for so long is no better."""
-    if tcb.flight_size == tcb.recovery.lost_octets and tcb.snd.nxt < tcb.end and now - tcb.last_sent > tcb.rtt.rto:
+    if now - tcb.last_sent > tcb.rtt.rto and tcb.snd.nxt < tcb.end and tcb.flight_size == tcb.recovery.lost_octets:
         before = tcb.congestion.cwnd
         tcb.congestion.on_idle(now)
         if tcb.congestion.cwnd != before:
