@@ -205,6 +205,41 @@ def test_under_delayed_acknowledgments_the_earliest_is_echoed(iss: int, irs: int
     assert ack.options.timestamps[1] == 7010
 
 
+def echoes(bench: Bench) -> list[int]:
+    return [(seg.options.timestamps or (0, 0))[1] for seg in bench.take()]
+
+
+@pytest.mark.rfc("7323", "4.3")
+def test_what_comes_again_is_echoed_too(iss: int, irs: int) -> None:
+    """The acknowledgment was lost. A peer that got the first time back would take its own timeout for a round trip."""
+    bench = shaken(iss, irs, WIDE, EVERYTHING)
+    bench.arrives(ACK, 1, 1, b"one", options=Options(timestamps=(7010, 0)))
+    bench.arrives(ACK, 4, 1, b"two", options=Options(timestamps=(7010, 0)))
+    bench.arrives(ACK, 1, 1, b"one", options=Options(timestamps=(7300, 0)))
+    bench.arrives(FIN | ACK, 7, 1, options=Options(timestamps=(7310, 0)))
+    bench.arrives(FIN | ACK, 7, 1, options=Options(timestamps=(7600, 0)))
+    assert echoes(bench) == [7010, 7010, 7300, 7310, 7600]
+
+
+@pytest.mark.rfc("7323", "5.3", "R1")
+def test_what_was_sent_before_that_and_comes_later_is_not_old(iss: int, irs: int) -> None:
+    bench = shaken(iss, irs, WIDE, EVERYTHING)
+    bench.arrives(ACK, 1, 1, b"one", options=Options(timestamps=(7010, 0)))
+    bench.arrives(ACK, 1, 1, b"one", options=Options(timestamps=(7300, 0)))
+    bench.arrives(ACK, 4, 1, b"two", options=Options(timestamps=(7020, 0)))
+    assert bench.receive() == b"onetwo"
+    assert echoes(bench) == [7010, 7300, 7020]
+
+
+@pytest.mark.rfc("5961", "5")
+@pytest.mark.parametrize(("seq", "ack"), [(1, 9999), (1, -(2**30)), (-100_000, 1), (90_000, 1)])
+def test_what_hardly_comes_again_is_not_echoed(iss: int, irs: int, seq: int, ack: int) -> None:
+    bench = shaken(iss, irs, options=EVERYTHING)
+    bench.arrives(ACK, 1, 1, b"text", options=Options(timestamps=(7001, 0)))
+    bench.arrives(ACK, seq, ack, b"text", options=Options(timestamps=(7300, 0)))
+    assert echoes(bench) == [7001, 7001]
+
+
 @pytest.mark.rfc("7323", "3.2")
 def test_the_first_syn_echoes_nothing_and_the_syn_ack_the_syn(iss: int, irs: int) -> None:
     active, passive = builders.closed(iss, irs), builders.listen(iss, irs)

@@ -82,7 +82,9 @@ def segment_arrives(tcb: Tcb, seg: Segment, now: float) -> bool:
     ):
         return False
     if nxt == rcv.acked:
-        tcb.timestamps.recent, tcb.timestamps.recent_at = stamps[0], now
+        timestamps = tcb.timestamps
+        timestamps.recent = timestamps.echo = stamps[0]
+        timestamps.recent_at = now
     if acked:
         acknowledged(tcb, seg, acked, now)
     if acked or snd.wl1 < nxt or (snd.wl1 == nxt and snd.wl2 <= una):
@@ -194,7 +196,7 @@ def with_text(tcb: Tcb, size: int, now: float, psh: int) -> Segment:
 def bare(tcb: Tcb, now: float) -> Segment:
     """The next segment, without text. It settles what acknowledgment was owed."""
     rcv, config = tcb.rcv, tcb.config
-    options = Options(timestamps=(clock(tcb, now), tcb.timestamps.recent))
+    options = Options(timestamps=(clock(tcb, now), tcb.timestamps.echo))
     seg = Segment(tcb.snd.nxt & MASK, rcv.nxt & MASK, ACK, window.offer(tcb), options)
     seg.traffic_class, seg.ttl = config.dscp << 2, config.ttl
     rcv.acked = rcv.nxt

@@ -40,6 +40,6 @@ def take_syn(tcb: Tcb, seg: Segment, now: float) -> None:
     if options.timestamps is not None and timestamps.wanted(tcb, tcb.sack_permitted):
         tcb.timestamps.enabled = True
         tcb.option_octets = tcb.signature_octets + timestamps.OCTETS
-        tcb.timestamps.recent = options.timestamps[0]
+        tcb.timestamps.recent = tcb.timestamps.echo = options.timestamps[0]
         tcb.timestamps.recent_at = now
     path_mtu.negotiated(tcb)

@@ -356,7 +356,7 @@ def syn_options(tcb: Tcb, now: float) -> Options:
         mss=tcb.rcv.mss,
         window_scale=window.scale_for(config.receive_buffer) if scaling else None,
         sack_permitted=config.sack if first else tcb.sack_permitted,
-        timestamps=(timestamps.clock(tcb, now), tcb.timestamps.recent) if stamps else None,
+        timestamps=(timestamps.clock(tcb, now), tcb.timestamps.echo) if stamps else None,
         user_timeout=user_timeout.advertised(config) if tcb.signature_octets <= ROOM_BESIDE_SYN else None,
     )
     cookie = fast_open.option(tcb, options)

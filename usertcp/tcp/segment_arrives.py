@@ -197,6 +197,7 @@ def refuse(tcb: Tcb, seg: Segment, now: float) -> None:
     """
     if seg.flags & RST:
         raise Discard("RST outside the window")
+    timestamps.comes_again(tcb, seg)
     if tcb.state is State.TIME_WAIT and seg.flags & FIN and seg.seq + seg.len - 1 == tcb.rcv.fin:
         tcb.timers.time_wait = now + 2 * tcb.config.msl
         tcb.ack_now = True

@@ -17,8 +17,7 @@ def notice(tcb: Tcb, begin: int, text: bytes | memoryview) -> None:
         return
     end, nxt, buffer = begin + len(text), tcb.rcv.nxt, tcb.receive_buffer
     if begin < nxt:
-        oldest = nxt - max(tcb.config.receive_buffer, 1 << 16)
-        tcb.duplicate = (begin, min(end, nxt)) if begin >= oldest else None
+        tcb.duplicate = (begin, min(end, nxt)) if begin >= tcb.oldest else None
     elif buffer.holes and (found := buffer.overlap(begin, end)) is not None:
         tcb.duplicate = found[0]
 

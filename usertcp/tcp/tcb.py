@@ -173,7 +173,7 @@ class Timers:
 class TimestampState:
     """RFC 7323, 3 to 5. Values are 32 bits, milliseconds of the connection's own clock."""
 
-    __slots__ = ("enabled", "offset", "recent", "recent_at")
+    __slots__ = ("echo", "enabled", "offset", "recent", "recent_at")
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
@@ -181,7 +181,9 @@ class TimestampState:
         self.enabled = False
         """Negotiated."""
         self.recent = 0
-        """TS.Recent."""
+        """TS.Recent, by which old duplicates are told."""
+        self.echo = 0
+        """What we echo: the same, or the time of what has come again since."""
         self.recent_at: float = -inf
         """When TS.Recent was set, by our clock; it is void after 24 days."""
 
@@ -522,6 +524,11 @@ class Tcb:
     def flight_size(self) -> int:
         """Octets sent and not yet cumulatively acknowledged (RFC 5681, 2)."""
         return self.snd.nxt - self.snd.una
+
+    @property
+    def oldest(self) -> int:
+        """A segment from before this position is none that the peer may have sent again lately."""
+        return self.rcv.nxt - max(self.config.receive_buffer, 1 << 16)
 
     @property
     def end(self) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 
 from usertcp.tcp import challenge_ack
 from usertcp.tcp.options import sack_room
-from usertcp.tcp.segment import RST, SYN, Segment
+from usertcp.tcp.segment import ACK, RST, SYN, Segment
 from usertcp.tcp.sequence import HALF, MASK
 from usertcp.tcp.tcb import Discard, Tcb
 
@@ -31,7 +31,7 @@ def clock(tcb: Tcb, now: float) -> int:
 
 def option(tcb: Tcb, now: float) -> tuple[int, int] | None:
     """What goes into each segment, or None if the option was not negotiated."""
-    return (clock(tcb, now), tcb.timestamps.recent) if tcb.timestamps.enabled else None
+    return (clock(tcb, now), tcb.timestamps.echo) if tcb.timestamps.enabled else None
 
 
 def older(value: int, than: int) -> bool:
@@ -64,7 +64,23 @@ def remember(tcb: Tcb, seg: Segment, now: float) -> None:
     if not state.enabled or stamps is None or seg.flags & RST:
         return  # nothing is learned from a RST (RFC 7323, 5.2)
     if seg.seq <= tcb.rcv.acked:
-        state.recent, state.recent_at = stamps[0], now
+        state.recent = state.echo = stamps[0]
+        state.recent_at = now
+
+
+def comes_again(tcb: Tcb, seg: Segment) -> None:
+    """Echo TSval of a segment that has come before: our acknowledgment was lost, as a rule (RFC 7323, appendix H, f).
+    Else the peer would take its own timeout for part of the round trip, and the next one would be longer still. Both
+    its SEQ and its ACK have to be of lately, lest they be guessed.
+
+    TS.Recent stays as it is, other than in appendix D: on a path that reorders, PAWS would drop what was sent before
+    the retransmission and comes later.
+    """
+    state, stamps, snd = tcb.timestamps, seg.options.timestamps, tcb.snd
+    if not state.enabled or stamps is None or not seg.flags & ACK:
+        return
+    if snd.una - snd.max_wnd <= seg.ack <= snd.nxt and tcb.oldest <= seg.seq <= tcb.rcv.acked:
+        state.echo = stamps[0]
 
 
 def round_trip(tcb: Tcb, seg: Segment, now: float) -> float | None:
