@@ -114,6 +114,18 @@ def test_a_full_window_reopens_when_the_user_has_read(iss: int, irs: int, buffer
     assert windows(bench) == [window]
 
 
+@pytest.mark.rfc("9293", "3.8.6.2.2", "MUST-39")
+def test_so_it_does_when_the_buffer_is_made_larger(iss: int, irs: int) -> None:
+    bench = shaken(iss, irs)
+    for begin in range(0, 4000, MSS):
+        bench.arrives(ACK, 1 + begin, 1, bytes(MSS))
+    bench.take()
+    bench.tcp.configure(replace(CONFIG, receive_buffer=4100), bench.now)
+    assert bench.tcp.output(bench.now) == []  # that would be a silly window
+    bench.tcp.configure(replace(CONFIG, receive_buffer=9000), bench.now)
+    assert [seg.wnd for seg in bench.tcp.output(bench.now)] == [5000]
+
+
 def test_reading_from_a_wide_window_sends_nothing(iss: int, irs: int) -> None:
     bench = shaken(iss, irs, BIG, SCALING)
     bench.arrives(ACK, 1, 1, bytes(MSS))

@@ -159,8 +159,7 @@ class Connection:
         if data:
             if tcb.config.auto_tuning:
                 auto_tuning.octets_taken(tcb, now)
-            if self.receiving and tcb.syn_acked and window.update_owed(tcb):
-                tcb.ack_now = True
+            self._offer_room()
         elif tcb.error is not None:
             raise tcb.error
         return data
@@ -206,6 +205,7 @@ class Connection:
         tcb.config = config
         ao.configured(tcb, config)
         auto_tuning.fit(tcb)
+        self._offer_room()
         if tcb.timers.user != NEVER:
             tcb.timers.user = now + patience(tcb)
         keepalive.configured(tcb, now)
@@ -405,6 +405,12 @@ class Connection:
     def all_acked(self) -> bool:
         """The peer has acknowledged everything there was to send, our FIN included if we have closed."""
         return self.tcb.snd.una >= self.tcb.end
+
+    def _offer_room(self) -> None:
+        """There may be more room for what the peer sends: tell it at once if it may be stuck for lack of it."""
+        tcb = self.tcb
+        if self.receiving and tcb.syn_acked and window.update_owed(tcb):
+            tcb.ack_now = True
 
     # Tracing of timers: setting one is assigning, so changes are seen by comparison
 
