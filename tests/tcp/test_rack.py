@@ -238,6 +238,21 @@ def test_the_answer_to_a_fast_retransmission_is_waited_for_a_whole_rto(iss: int,
     assert counted(bench, "retransmission timeouts") == 0
 
 
+@pytest.mark.rfc("6675", "6")
+def test_so_is_the_answer_to_one_that_was_lost_as_well(iss: int, irs: int) -> None:
+    bench = with_a_steady_rtt(iss, irs, 8)
+    sacks(bench, 20, (21, 28))
+    for n in range(28, 30):
+        bench.send(bytes(MSS))
+        bench.advance(RTT)
+        bench.take()
+        assert sacks(bench, 20, (21, n + 1)) == [(at(20), MSS)]  # for that had arrived, sent after this
+    bench.advance(RTT)
+    sacks(bench, 30)
+    assert counted(bench, "fast retransmits") == 1
+    assert counted(bench, "retransmission timeouts") == 0
+
+
 def test_what_never_arrives_times_out_though_all_that_follows_does(iss: int, irs: int) -> None:
     """So that its size comes under suspicion (RFC 4821, 7.7)."""
     bench = connected(iss, irs, replace(CONFIG, nagle=False, prr=False))

@@ -76,7 +76,7 @@ def newly_acknowledged(tcb: Tcb, seg: Segment, now: float) -> None:
         tcb.congestion_changed("ack", now)
     if tcb.config.auto_tuning:
         auto_tuning.acknowledged(tcb)
-    tcb.retransmissions = 0
+    tcb.retransmissions = tcb.resent = 0
     tcb.icmp_error = None
     tcb.timers.retransmit = now + tcb.rtt.rto if snd.una < snd.nxt else NEVER  # RFC 6298, 5.2 and 5.3
     tcb.timers.persist = NEVER

@@ -134,7 +134,7 @@ def acknowledged(tcb: Tcb, seg: Segment, acked: int, now: float) -> None:
         tcb.congestion.on_ack(acked, now)
     if config.auto_tuning:
         auto_tuning.acknowledged(tcb)
-    tcb.retransmissions = 0
+    tcb.retransmissions = tcb.resent = 0
     tcb.icmp_error = None
     timers.retransmit = now + tcb.rtt.rto if una < snd.nxt else NEVER
     timers.persist = NEVER

@@ -41,7 +41,7 @@ def set_reordering_timer(tcb: Tcb) -> None:
 
 def begin_recovery(tcb: Tcb, now: float) -> None:
     """Fast recovery has begun. The retransmission timer starts anew, for the answer to the first retransmission takes a
-    round trip from now (RFC 6675, 6); not with every one, or what the path never lets through would never time out."""
+    round trip from now (RFC 6675, 6)."""
     tcb.counters["fast retransmits"] += 1
     tcb.timers.retransmit = now + tcb.rtt.rto
     tcb.loss_probe.end = None
@@ -51,6 +51,15 @@ def begin_recovery(tcb: Tcb, now: float) -> None:
     if not path_probing.alone_lost(tcb):
         undo.remember(tcb, timeout=False)
         reduce(tcb, tcb.flight_size, now)
+
+
+def first_sent_again(tcb: Tcb, now: float) -> None:
+    """Fast recovery has sent the first segment again. If that is because the last retransmission of it was lost as
+    well, the answer to this one takes a round trip from now too; but R1 times only, or what the path never lets
+    through would never time out."""
+    tcb.resent += 1
+    if tcb.resent <= tcb.config.r1:
+        tcb.timers.retransmit = now + tcb.rtt.rto
 
 
 def reduce(tcb: Tcb, flight_size: int, now: float) -> None:

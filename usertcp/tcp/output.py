@@ -108,6 +108,8 @@ def retransmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
             return
         tcb.counters["segments retransmitted"] += 1
         out.append(segment_at(tcb, lost[0], limit, now))
+        if lost[0] == snd.una and recovery.fast:
+            loss_detection.first_sent_again(tcb, now)
         if tcb.frto is not None:
             tcb.frto.resent = lost[0] + out[-1].len
 

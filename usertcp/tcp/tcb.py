@@ -382,6 +382,7 @@ class Tcb:
         "release_at",
         "remote_user_timeout",
         "replies",
+        "resent",
         "reset_owed",
         "retransmissions",
         "right_sizing",
@@ -457,6 +458,8 @@ class Tcb:
         """(end of a segment, when it was sent): the one segment whose RTT is being taken (RFC 6298, 3)."""
         self.retransmissions = 0
         """Of the segment at SND.UNA: Karn's backoff count, compared with R1."""
+        self.resent = 0
+        """How often fast recovery has sent it again."""
         self.probes = 0
         """Zero-window probes since the window closed."""
         self.probe_owed = False
