@@ -248,6 +248,14 @@ def test_the_first_syn_echoes_nothing_and_the_syn_ack_the_syn(iss: int, irs: int
     assert [(bench.take()[0].options.timestamps or (0, 1))[1] for bench in (active, passive)] == [0, 7000]
 
 
+@pytest.mark.rfc("7323", "4.3")
+def test_a_syn_that_comes_again_is_echoed_too(iss: int, irs: int) -> None:
+    bench = builders.listen(iss, irs)
+    for stamp in 7000, 8000:
+        bench.arrives(SYN, 0, options=replace(EVERYTHING, timestamps=(stamp, 0)))
+    assert echoes(bench) == [7000, 8000]
+
+
 @pytest.mark.rfc("7323", "5.4")
 def test_the_timestamp_clock_runs_in_milliseconds(iss: int, irs: int) -> None:
     bench = shaken(iss, irs, options=EVERYTHING)

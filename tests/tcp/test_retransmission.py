@@ -242,6 +242,28 @@ def test_with_timestamps_what_was_sent_twice_is_measured_too(iss: int, irs: int)
     assert 0 < srtt < 0.5
 
 
+@pytest.mark.rfc("6298", "3")
+@pytest.mark.rfc("7323", "4.1")
+@pytest.mark.parametrize("passive", [False, True])
+@pytest.mark.parametrize(("nth", "srtt"), [(0, None), (1, 0.5)])
+def test_but_of_a_syn_only_the_answer_to_the_last_one(
+    iss: int, irs: int, passive: bool, nth: int, srtt: float | None
+) -> None:
+    """With the first timestamp it may be late, or repeat an answer that was lost: then it would be our timeout."""
+    bench = (builders.listen if passive else builders.closed)(iss, irs)
+    if passive:
+        bench.arrives(SYN, 0, options=Options(mss=MSS, timestamps=(7, 0)))
+    else:
+        bench.open()
+    bench.advance(1.5)
+    syns = bench.take()
+    assert len(syns) == 2
+    options = Options(mss=MSS, timestamps=(8, (syns[nth].options.timestamps or (0, 0))[0]))
+    bench.arrives(*((ACK, 1, 1) if passive else (SYN | ACK, 0, 1)), options=options)
+    assert bench.state is State.ESTABLISHED
+    assert bench.tcp.status(bench.now).srtt == (None if srtt is None else pytest.approx(srtt))
+
+
 @pytest.mark.rfc("9293", "3.4", "SND.NXT")
 def test_snd_nxt_never_goes_back_not_in_acknowledgments(iss: int, irs: int) -> None:
     bench = established(iss, irs)

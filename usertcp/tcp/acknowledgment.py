@@ -132,7 +132,11 @@ def start_congestion_control(tcb: Tcb) -> None:
 
 def measure(tcb: Tcb, seg: Segment, now: float) -> None:
     """Take an RTT sample: of the segment being timed, or by the timestamp when Karn's rule leaves none (RFC 7323,
-    4.1)."""
+    4.1).
+
+    Where the timestamp of a SYN comes back that was sent again since, the answer may have been late, or lost and
+    repeated with the first timestamp: then the sample would be our own timeout.
+    """
     rtt = None
     if tcb.timed is not None:
         end, sent_at = tcb.timed
@@ -140,6 +144,8 @@ def measure(tcb: Tcb, seg: Segment, now: float) -> None:
             rtt, tcb.timed = now - sent_at, None
     else:
         rtt = timestamps.round_trip(tcb, seg, now)
+        if rtt is not None and not tcb.syn_acked and rtt > now - tcb.last_sent + timestamps.GRANULARITY:
+            rtt = None
     if rtt is None:
         return
     tcb.rtt.sample(rtt)

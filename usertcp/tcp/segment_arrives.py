@@ -185,6 +185,7 @@ def same_syn_again(tcb: Tcb, seg: Segment, now: float) -> None:
         reason = "asks for classic and for accurate ECN in one handshake"
         tcb.abort(Event.ABORT, ConnectionAborted(reason), now)
         raise Discard(reason)
+    timestamps.remember(tcb, seg, now)
     tcb.recovery.take_for_lost(tcb.snd.iss, tcb.snd.nxt)
     raise Discard("the same SYN again")
 
