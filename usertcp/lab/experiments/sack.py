@@ -3,7 +3,7 @@
 What it showed: an ACK has one number for what is missing, the first octet. SACK blocks beside it say which octets
 beyond the gap have arrived; so we knew of all three lost segments, and sent each of them again, once, before anything
 had been acknowledged anew. The same losses on a connection without the option: only after the first gap had been filled
-did the next number say where the second one was, and so on, a round trip for each.
+did the next number say where the second one was, and so on, a round trip for each, of 50 ms here.
 
 How to read it: the ACKs stand still while their SACK blocks multiply, the newest first; then come three segments marked
 "resent" close together. In the second connection an ACK that moves on by one gap stands between any two of them. RFC
@@ -18,12 +18,17 @@ from scapy.packet import Packet
 from usertcp.lab import Lab
 from usertcp.lab.peer import pattern
 from usertcp.link import Direction
+from usertcp.link.rewrite import Delayed
 from usertcp.tcp.config import Config
 from usertcp.tcp.events import SegmentIn, SegmentOut
 from usertcp.tcp.segment import Flow
 
-DATA = pattern(14_000)
+DATA = pattern(14_480)
+"""Ten segments, a whole first window: the third acknowledgment with a block lets the first of them go out again, and
+each that follows one more, so five have to arrive behind the first hole (RFC 9937, 6.2)."""
 LOST = (3, 5, 7)
+DELAY = 0.05
+"""Of what we send, seconds: the answer to what is sent again comes after all that is known of the first flight."""
 
 
 async def run(lab: Lab) -> None:
@@ -44,12 +49,12 @@ async def transfer(lab: Lab, port: int, config: Config) -> tuple[Flow, bool]:
     """Send the data in one flight that loses three segments. Says whether it arrived intact."""
     segments: list[Packet] = []
 
-    def lose_three(packet: Packet, direction: Direction) -> Packet | None:
+    def lose_three(packet: Packet, direction: Direction) -> Delayed | None:
         if direction == "out" and packet[TCP].payload:
             segments.append(packet)
             if len(segments) in LOST:
                 return None
-        return packet
+        return Delayed(packet, DELAY if direction == "out" else 0.0)
 
     listener = lab.peer.listen(port)
     lab.rewrite(lose_three)
