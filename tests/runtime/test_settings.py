@@ -10,7 +10,7 @@ from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from trio.testing import MockClock
 
-from usertcp import Config, ConnectionTimedOut, KeepAlive, State
+from usertcp import Config, ConnectionRefused, ConnectionTimedOut, KeepAlive, State
 from usertcp.link.path import Path
 from usertcp.tcp.events import PacketOut, TraceRecord
 from usertcp.testing import open_network, open_stream_pair
@@ -70,6 +70,16 @@ async def test_dscp_and_ttl_are_those_of_the_connection_from_its_syn_on(host: st
         await network.a.open_tcp_stream(host, 7)
         assert set(marks(trace)) == {(0, 64)}
         assert set(marks(answers)) == {(8, 255)}
+
+
+@pytest.mark.rfc("9293", "3.9.1.9", "MUST-48")
+@pytest.mark.rfc("9293", "3.9.2", "MUST-49")
+async def test_a_reset_that_belongs_to_no_connection_has_those_of_the_stack(autojump_clock: MockClock) -> None:
+    answers: list[TraceRecord] = []
+    async with open_network(config_b=Config(dscp=8, ttl=255), tracer_b=answers.append) as network:
+        with pytest.raises(ConnectionRefused):
+            await network.a.open_tcp_stream(network.address_b, 7)
+        assert marks(answers) == [(8, 255)]
 
 
 @pytest.mark.rfc("9293", "3.9.1.9", "SHLD-21")

@@ -501,6 +501,7 @@ class Endpoint:
         self.counters["segments for no connection"] += 1
         answer = reset.answer(seg)
         if answer is not None:
+            answer.traffic_class, answer.ttl = self.config.dscp << 2, self.config.ttl
             if signer is not None:
                 signer.sign(answer, None)
             self._replies.append((flow, answer))
