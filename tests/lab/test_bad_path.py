@@ -1,6 +1,9 @@
 """Both endpoints over paths impaired alike, and the box that impairs a kernel's."""
 
 import os
+import re
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -62,6 +65,15 @@ def test_it_is_compared_with_a_kernel_over_the_same_path(root: Child) -> None:
         assert min(ratios) > 0.1  # so few octets say little, but for what is broken
 
     root(inside)
+
+
+@needs_tun
+def test_its_command_says_what_came_of_it_each_way() -> None:
+    command = [sys.executable, "-m", "usertcp.bench.bad_path", "100000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    numbers = r" +usertcp [\d.]+ Mbit/s, kernel [\d.]+ Mbit/s, ratio [\d.]+, must 0.8: (reached|below)\n"
+    assert re.fullmatch(f"sent{numbers}received{numbers}", done.stdout)
+    assert not done.stderr
 
 
 @needs_tun

@@ -1,9 +1,13 @@
-"""Goodput over a path that loses and reorders, each way: ours to a kernel, beside a kernel's to the same kernel."""
+"""Goodput over a path that loses and reorders, each way: ours to a kernel, beside a kernel's to the same kernel.
+
+Usage: python -m usertcp.bench.bad_path [OCTETS]
+"""
 
 from __future__ import annotations
 
 import hashlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +17,7 @@ from typing import NamedTuple
 import trio
 from trio.abc import ReceiveStream, SendStream
 
-from usertcp.lab import Peer
+from usertcp.lab import Peer, enter
 from usertcp.lab.middle_box import OURS, PEER, middle_box
 from usertcp.link.impair import ImpairedLink
 from usertcp.link.path import Path
@@ -25,6 +29,8 @@ from usertcp.wire.fast import FastCodec
 PATH = Path(loss=0.01, reordering=0.02, delay=0.02)
 """Each way: a round trip of 40 ms."""
 OCTETS = 50_000_000
+MUST = 0.8
+"""Of what the kernel reaches."""
 CONFIG = Config(rto_min=0.2)
 """As in the kernel."""
 BLOCK = Random(1).randbytes(1 << 20)
@@ -149,3 +155,17 @@ async def kernel_stream() -> trio.SocketStream:
     await sock.bind((OURS, 0))
     await sock.connect((PEER, PORT))
     return trio.SocketStream(sock)
+
+
+def show(found: Comparison) -> Iterator[str]:
+    """A line each way."""
+    for way, ours, theirs, ratio in zip(Goodput._fields, found.usertcp, found.kernel, found.ratios, strict=True):
+        verdict = "reached" if ratio >= MUST else "below"
+        yield (
+            f"{way:8}  usertcp {ours * 8e-6:.3f} Mbit/s, kernel {theirs * 8e-6:.3f} Mbit/s, "
+            f"ratio {ratio:.2f}, must {MUST:g}: {verdict}"
+        )
+
+
+if __name__ == "__main__":
+    print(*show(trio.run(compare, enter(), int(sys.argv[1]) if sys.argv[1:] else OCTETS)), sep="\n")
