@@ -112,6 +112,32 @@ def test_the_send_buffer_is_three_times_the_congestion_window(iss: int, irs: int
     assert status.send_buffer == 3 * status.cwnd > 1 << 20
 
 
+def test_it_grows_to_its_limit_and_no_further(iss: int, irs: int) -> None:
+    bench = opened(iss, irs, replace(TUNED, send_buffer=1_100_000))
+    bench.send(bytes(1 << 22))
+    acked = 1 + sum(len(seg.data) for seg in bench.take())
+    bench.tcp.tcb.congestion.cwnd = 1_000_000
+    bench.arrives(ACK, 1, acked, wnd=65535)
+    assert bench.tcp.status(bench.now).send_buffer == 1_100_000
+
+
+@pytest.mark.parametrize(("short", "limit"), [(False, 3_001_000), (True, 1 << 20)])
+def test_short_of_memory_the_send_buffer_stays_what_it_is(iss: int, irs: int, short: bool, limit: int) -> None:
+    bench = opened(iss, irs, replace(TUNED, cwnd_validation=False))
+    bench.send(bytes(MSS))
+    bench.take()
+    bench.tcp.tcb.congestion.cwnd = 1_000_000
+    bench.tcp.tcb.memory.short = short
+    bench.arrives(ACK, 1, 1 + MSS, wnd=65535)
+    assert bench.tcp.status(bench.now).send_buffer == pytest.approx(limit, abs=3000)
+
+
+def test_and_so_does_the_receive_buffer(iss: int, irs: int) -> None:
+    bench = opened(iss, irs)
+    bench.tcp.tcb.memory.short = True
+    assert round_trips(bench, 20_000, 40_000, 80_000) == [FIRST] * 3
+
+
 @pytest.mark.parametrize("timestamps", [True, False])
 def test_a_long_path_is_filled_and_a_short_one_costs_little(timestamps: bool) -> None:
     """10 MB over a path of 0.2 s: with a window of 256 KiB they would take 8 s."""

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from tests.tcp.bottleneck import BUFFERS, Bulk
+from tests.tcp.pairs import shaken
 from usertcp.tcp.config import Config
 from usertcp.tcp.congestion import CONTROLLERS, CongestionControl
 from usertcp.tcp.congestion.cubic import Cubic
@@ -35,6 +36,15 @@ def grow(cubic: Cubic, seconds: float, *, rtt: float = RTT, since: float = NOW) 
             cubic.on_ack(SMSS, now + n * rtt / window)
         now += rtt
     return now
+
+
+@pytest.mark.rfc("9438", "4.7")
+@pytest.mark.rfc("9438", "4.10")
+def test_it_is_the_default_with_hystart_and_fast_convergence(iss: int, irs: int) -> None:
+    control = shaken(iss, irs, Config()).tcp.tcb.congestion
+    assert isinstance(control, Cubic)
+    assert control.hystart is not None
+    assert control.fast_convergence
 
 
 def test_it_can_be_chosen_by_name() -> None:

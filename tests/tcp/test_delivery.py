@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.tcp.builders import CONFIG, MSS, WINDOW
+from tests.tcp.pairs import shaken
 from usertcp.tcp.congestion.delivery import Deliveries, Delivery
+from usertcp.tcp.congestion.reno import Reno
+from usertcp.tcp.segment import ACK
 
 SEGMENT = 1000
 
@@ -122,3 +128,21 @@ def test_a_retransmission_is_a_round_trip_too() -> None:
     deliveries.on_resent(3 * SEGMENT, end, 1.5)
     delivery = acknowledged(deliveries, 3 * SEGMENT, 1.6)
     assert (delivery.delivered_before, delivery.rtt) == (2 * SEGMENT, None)
+
+
+@pytest.mark.parametrize(("writes", "limited"), [([MSS, MSS], True), ([20 * MSS], False)])
+def test_a_user_who_does_not_fill_the_window_is_what_limits_the_rate(
+    iss: int, irs: int, writes: list[int], limited: bool
+) -> None:
+    """From the second segment on: when the first one left, nobody knew that no more would come."""
+    samples: list[bool] = []
+
+    class Listening(Reno):
+        def on_delivery(self, delivery: Delivery, flight_size: int, now: float) -> None:
+            samples.append(delivery.limited)
+
+    bench = shaken(iss, irs, replace(CONFIG, congestion=Listening, initial_window=4 * MSS), wnd=WINDOW)
+    for octets in writes:
+        bench.send(bytes(octets))
+    bench.arrives(ACK, 1, 1 + sum(len(seg.data) for seg in bench.take()))
+    assert samples[-1] == limited

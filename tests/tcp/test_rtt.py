@@ -35,6 +35,17 @@ def test_later_samples_are_smoothed_rttvar_with_the_srtt_before_its_update() -> 
     assert rtt.rto == pytest.approx(0.225 + 4 * 0.125)
 
 
+@pytest.mark.rfc("4015", "3.1", "step 11")
+@pytest.mark.parametrize(("sample", "srtt", "rttvar"), [(0.2, 0.502, 0.15), (0.4, 0.502, 0.2), (0.9, 0.9, 0.45)])
+def test_after_a_spurious_timeout_the_next_sample_counts_but_does_not_undercut_what_was_known(
+    sample: float, srtt: float, rttvar: float
+) -> None:
+    rtt = estimator()
+    rtt.after_spurious_timeout(0.5, 0.15)
+    rtt.sample(sample)
+    assert (rtt.srtt, rtt.rttvar) == pytest.approx((srtt, rttvar))
+
+
 @pytest.mark.rfc("6298", "2.3")
 def test_a_constant_rtt_leaves_at_least_a_tick_of_the_clock() -> None:
     rtt = estimator()
