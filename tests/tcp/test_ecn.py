@@ -64,7 +64,7 @@ def sending(iss: int, irs: int, config: Config = ON) -> Bench:
 
 @pytest.mark.rfc("3168", "6.1.1")
 def test_only_who_is_to_ask_asks(iss: int, irs: int) -> None:
-    for config, bits in ((OFF, 0), (PASSIVE, 0), (ON, BITS)):
+    for config, bits in ((OFF, 0), (PASSIVE, 0), (ON, BITS), (Config(), 0)):
         bench = closed(iss, irs, config)
         bench.open()
         (syn,) = bench.take()
