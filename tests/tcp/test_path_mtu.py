@@ -12,6 +12,7 @@ from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.options import Options
+from usertcp.tcp.path_mtu import MOST_DESTINATIONS, PathMtuCache
 from usertcp.tcp.segment import ACK, SYN, Flow, Segment
 from usertcp.tcp.sequence import wrap
 from usertcp.wire import IcmpError
@@ -244,6 +245,25 @@ def test_a_new_connection_to_the_same_destination_begins_with_what_is_known() ->
     endpoint, _ = narrowed()
     assert opened(endpoint, 61001, 2.0).path_mtu == 1000
     assert opened(endpoint, 61002, 2.0, remote="192.0.2.3").path_mtu == 1500
+
+
+def test_without_discovery_it_begins_with_what_the_peer_allows_and_nobody_narrows_it() -> None:
+    endpoint, conn = narrowed()
+    endpoint.config = replace(CONFIG, path_mtu_discovery=False)
+    deaf = opened(endpoint, 61001, 2.0)
+    conn.send(bytes(3000), 3.0)
+    endpoint.touch(conn)
+    _, (_, second), *_ = endpoint.output(3.0)
+    endpoint.icmp_arrives(IcmpError(ROUTER, conn.flow, second.seq, 4, 3, 4, 900), 3.0)
+    assert (conn.path_mtu, deaf.path_mtu) == (900, 1500)
+
+
+def test_what_is_known_of_destinations_is_bounded_and_the_oldest_makes_room() -> None:
+    cache = PathMtuCache()
+    for n in range(MOST_DESTINATIONS + 2):
+        cache.learn(str(n), 1000, 0.0)
+        cache.learn("0", 1000, 0.0)  # again and again: never the oldest
+    assert [cache.get(str(n), 1.0) is not None for n in range(4)] == [True, False, False, True]
 
 
 @pytest.mark.rfc("9293", "3.7.1", "MUST-67")
