@@ -70,9 +70,10 @@ def test_it_is_compared_with_a_kernel_over_the_same_path(root: Child) -> None:
 @needs_tun
 def test_its_command_says_what_came_of_it_each_way() -> None:
     command = [sys.executable, "-m", "usertcp.bench.bad_path", "100000"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     numbers = r" +usertcp [\d.]+ Mbit/s, kernel [\d.]+ Mbit/s, ratio [\d.]+, must 0.8: (reached|below)\n"
     assert re.fullmatch(f"sent{numbers}received{numbers}", done.stdout)
+    assert done.returncode == ("below" in done.stdout)
     assert not done.stderr
 
 

@@ -656,18 +656,24 @@ def test_another_syn_does_not_take_the_connection_from_the_user(known: Hosts) ->
     assert server.state is State.SYN_RECEIVED
 
 
-@pytest.mark.rfc("9293", "3.10.4")
-def test_a_server_that_answers_and_closes_at_once(known: Hosts) -> None:
+def answered_and_closed(known: Hosts, answer: bytes) -> tuple[Connection, Connection, list[Segment]]:
+    """Client, server, and what the server has said before it heard more than the SYN."""
     conn = known.call()
     ((_, syn),) = known.client.output(known.now)
     known.server.segment_arrives(FLOW.reversed, syn, known.now)
-    syn_ack = out(known.server, known.now)
+    said = out(known.server, known.now)
     server = known.accept()
     server.receive(100, known.now)
-    server.send(b"answer", known.now)
+    server.send(answer, known.now)
     server.close(known.now)
     known.server.touch(server)
-    for seg in syn_ack + out(known.server, known.now):
+    return conn, server, said + out(known.server, known.now)
+
+
+@pytest.mark.rfc("9293", "3.10.4")
+def test_a_server_that_answers_and_closes_at_once(known: Hosts) -> None:
+    conn, server, said = answered_and_closed(known, b"answer")
+    for seg in said:
         known.client.segment_arrives(FLOW, seg, known.now)
     known.carry()
     assert (conn.receive(100, known.now), conn.at_eof) == (b"answer", True)
@@ -679,16 +685,7 @@ def test_a_server_that_answers_and_closes_at_once(known: Hosts) -> None:
 def test_before_the_handshake_is_done_the_last_text_and_the_fin_of_an_answer_leave_as_well(
     known: Hosts, lost: tuple[int, ...]
 ) -> None:
-    conn = known.call()
-    ((_, syn),) = known.client.output(known.now)
-    known.server.segment_arrives(FLOW.reversed, syn, known.now)
-    said = out(known.server, known.now)
-    server = known.accept()
-    server.receive(100, known.now)
-    server.send(b"a" * 2500, known.now)
-    server.close(known.now)
-    known.server.touch(server)
-    said += out(known.server, known.now)
+    conn, server, said = answered_and_closed(known, b"a" * 2500)
     assert [(seg.flags & (SYN | FIN), len(seg.data)) for seg in said] == [(SYN, 0), (0, 988), (0, 988), (FIN, 524)]
     assert server.state is State.FIN_WAIT_1
     for n, seg in enumerate(said):

@@ -170,6 +170,10 @@ def test_what_we_do_not_want_is_not_agreed_to(iss: int, irs: int, field: str) ->
 # Timestamps
 
 
+def echoes(bench: Bench) -> list[int]:
+    return [(seg.options.timestamps or (0, 0))[1] for seg in bench.take()]
+
+
 @pytest.mark.rfc("7323", "3.2")
 def test_once_agreed_every_segment_has_a_timestamp(iss: int, irs: int) -> None:
     bench = builders.listen(iss, irs)
@@ -192,7 +196,7 @@ def test_each_echoes_the_last_one_that_came_in_order(iss: int, irs: int) -> None
     bench.arrives(ACK, 1, 1, b"one", options=Options(timestamps=(7010, 0)))
     bench.arrives(ACK, 101, 1, b"out of order", options=Options(timestamps=(7020, 0)))
     bench.arrives(ACK, 4, 1, b"two", options=Options(timestamps=(7030, 0)))
-    assert [(seg.options.timestamps or (0, 0))[1] for seg in bench.take()] == [7010, 7010, 7030]
+    assert echoes(bench) == [7010, 7010, 7030]
 
 
 @pytest.mark.rfc("7323", "4.3")
@@ -203,10 +207,6 @@ def test_under_delayed_acknowledgments_the_earliest_is_echoed(iss: int, irs: int
     (ack,) = bench.take()
     assert ack.options.timestamps is not None
     assert ack.options.timestamps[1] == 7010
-
-
-def echoes(bench: Bench) -> list[int]:
-    return [(seg.options.timestamps or (0, 0))[1] for seg in bench.take()]
 
 
 @pytest.mark.rfc("7323", "4.3")

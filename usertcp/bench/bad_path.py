@@ -1,6 +1,8 @@
 """Goodput over a path that loses and reorders, each way: ours to a kernel, beside a kernel's to the same kernel.
 
 Usage: python -m usertcp.bench.bad_path [OCTETS]
+
+Exit status: 1 if ours is below `MUST`, or if it could not be measured.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import NamedTuple
 import trio
 from trio.abc import ReceiveStream, SendStream
 
+from usertcp.errors import SetupError
 from usertcp.lab import Peer, enter
 from usertcp.lab.middle_box import OURS, PEER, middle_box
 from usertcp.link.impair import ImpairedLink
@@ -168,4 +171,9 @@ def show(found: Comparison) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(*show(trio.run(compare, enter(), int(sys.argv[1]) if sys.argv[1:] else OCTETS)), sep="\n")
+    try:
+        result = trio.run(compare, enter(), int(sys.argv[1]) if sys.argv[1:] else OCTETS)
+    except SetupError as error:
+        sys.exit(str(error))
+    print(*show(result), sep="\n")
+    sys.exit(min(result.ratios) < MUST)

@@ -98,10 +98,7 @@ def segment_arrives(tcb: Tcb, seg: Segment, now: float) -> bool:
         echo, smss = None if elapsed is None else now - elapsed, snd.mss - tcb.option_octets
         if recovery.advance(una, snd.una, snd.nxt, smss, echo, tcb.rtt.srtt, now):
             loss_detection.begin_recovery(tcb, now)
-        if recovery.deadline == NEVER:
-            tcb.timers.reordering = NEVER
-        else:
-            loss_detection.set_reordering_timer(tcb)
+        loss_detection.set_reordering_timer(tcb)
     if acked:
         loss_detection.schedule_probe(tcb, now)
     if octets:
