@@ -40,13 +40,20 @@ def interfaces() -> set[str]:
         return {link.get("ifname") for link in ipr.get_links()}
 
 
-def namespaces_in_use() -> set[str]:
-    """The network namespaces of all processes."""
-    found = set()
+def in_use(namespace: str) -> bool:
+    """Is any process in this network namespace?"""
     for path in Path("/proc").glob("[0-9]*/ns/net"):
         with suppress(OSError):
-            found.add(os.readlink(path))
-    return found
+            if os.readlink(path) == namespace:
+                return True
+    return False
+
+
+def namespace_of(pid: int) -> str:
+    """The network namespace that a process has made itself."""
+    namespace = os.readlink(f"/proc/{pid}/ns/net")
+    assert namespace != os.readlink("/proc/self/ns/net")
+    return namespace
 
 
 def test_each_side_has_its_end_of_the_cable_and_no_other_interface(child: Child) -> None:
@@ -128,7 +135,6 @@ def test_a_parameter_is_set_on_one_side_only(child: Child) -> None:
 
 
 def test_nothing_is_left_after_sigkill(child: Child) -> None:
-    before = namespaces_in_use()
     reading, writing = os.pipe()
 
     def inside() -> None:
@@ -137,28 +143,31 @@ def test_nothing_is_left_after_sigkill(child: Child) -> None:
         signal.pause()
 
     pid = child.start(inside, writing)
-    assert os.read(reading, 10000) == b"made"
-    assert len(namespaces_in_use() - before) == 1
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    os.close(reading)
-    os.close(writing)
-    assert namespaces_in_use() <= before
+    try:
+        assert os.read(reading, 10000) == b"made"
+        made = namespace_of(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(reading)
+        os.close(writing)
+    assert not in_use(made)
     assert not {"us", "peer"} & interfaces()
 
 
 def test_nothing_is_left_of_an_experiment_after_sigkill() -> None:
-    before = namespaces_in_use()
     command = [sys.executable, "-m", "usertcp", "lab", "run", "syn-loss"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stdout
-        while b"SYN-SENT" not in process.stdout.readline():
-            assert process.poll() is None
-        assert len(namespaces_in_use() - before) == 1
-        process.kill()
-        process.wait()
+        try:
+            assert process.stdout
+            while b"SYN-SENT" not in process.stdout.readline():
+                assert process.poll() is None
+            made = namespace_of(process.pid)
+        finally:
+            process.kill()
+            process.wait()
         assert not [path for path in Path("/proc").glob("[0-9]*/stat") if session(path) == process.pid]
-    assert namespaces_in_use() <= before
+    assert not in_use(made)
     assert not {"us", "peer"} & interfaces()
 
 

@@ -85,6 +85,14 @@ def count(bench: Bench, what: str) -> int:
     return status(bench).counters.get(what, 0)
 
 
+def router_names(bench: Bench, position: int, mtu: int) -> None:
+    """A router says of the packet with this octet that it was larger than *mtu*. Nothing is sent for it."""
+    error = IcmpError("203.0.113.9", bench.tcp.flow, wrap(bench.iss + position), 4, 3, 4, mtu)
+    bench.tcp.icmp_arrives(error, bench.now)
+    bench.deliver()
+    assert spans(bench) == []
+
+
 def lose_probe(bench: Bench) -> None:
     """The peer reports all that was sent behind the first probe, until it is sent again; then everything."""
     out = acks(bench, START, (behind(0), behind(6)))
@@ -199,13 +207,23 @@ def test_in_a_full_congestion_window_it_waits_for_room(iss: int, irs: int) -> No
 @pytest.mark.rfc("8899", "4.6.2")
 def test_a_router_that_names_a_size_for_the_probe_is_taken_at_its_word(iss: int, irs: int) -> None:
     bench = probed(iss, irs)
-    error = IcmpError("203.0.113.9", bench.tcp.flow, wrap(bench.iss + START), 4, 3, 4, 1200)
-    bench.tcp.icmp_arrives(error, bench.now)
-    bench.deliver()
-    assert spans(bench) == []
+    router_names(bench, START, 1200)
     lose_probe(bench)
     bench.send(bytes(12 * BASE))
     assert spans(bench)[0] == (behind(6), 1160)
+
+
+@pytest.mark.rfc("8899", "4.6.2")
+@pytest.mark.rfc("8201", "4")
+@pytest.mark.parametrize(("position", "mtu"), [(behind(0), 1200), (behind(6) - 1, 1200), (START, 1440), (START, 1023)])
+def test_nor_of_another_segment_nor_a_size_that_the_probe_cannot_have_had(
+    iss: int, irs: int, position: int, mtu: int
+) -> None:
+    bench = probed(iss, irs)
+    router_names(bench, position, mtu)
+    lose_probe(bench)
+    bench.send(bytes(12 * BASE))
+    assert spans(bench)[0] == (behind(6), MIDDLE)
 
 
 @pytest.mark.rfc("8899", "5.1.1")

@@ -11,6 +11,8 @@ from tests.tcp.builders import CONFIG, delivered, host
 from tests.tcp.pairs import CLIENT, Pair, Path
 from usertcp.tcp import syn_cookies
 from usertcp.tcp.config import Config
+from usertcp.tcp.congestion.delivery import Delivery
+from usertcp.tcp.congestion.reno import Reno
 from usertcp.tcp.connection import Connection
 from usertcp.tcp.endpoint import Endpoint
 from usertcp.tcp.listener import Listener
@@ -177,6 +179,14 @@ def test_tsval_is_late_by_less_than_64_ms_and_never_early(irs: int, now: float) 
 def test_a_handshake_that_nobody_has_timed_gives_no_rtt(irs: int) -> None:
     conn, _ = accepted(irs, syn(irs))
     assert (conn.status(1000.5).srtt, conn.status(1000.5).rto) == (None, 1.0)
+    told: list[float | None] = []
+
+    class Listening(Reno):
+        def on_delivery(self, delivery: Delivery, flight_size: int, now: float) -> None:
+            told.append(delivery.rtt)
+
+    accepted(irs, syn(irs), replace(ALWAYS, congestion=Listening))
+    assert set(told) <= {None}
 
 
 @pytest.mark.rfc("4987", "3.6")

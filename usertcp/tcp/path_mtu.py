@@ -32,6 +32,7 @@ BASE: Final = 1024
 eff_pmtu's initial value there, and Linux's tcp_base_mss). IPv6 falls to its least."""
 MOST_DESTINATIONS: Final = 1024
 """How many the endpoint remembers."""
+NOTHING_EXCEEDED: Final = "discarded: ICMP with an MTU that nothing has exceeded"
 
 
 @mypyc_attr(acyclic=True)
@@ -133,7 +134,7 @@ def too_big(tcb: Tcb, message: Message, position: int, now: float) -> None:
     if size is None:
         tcb.counters["discarded: ICMP with an MTU that no link has"] += 1
     elif size >= path.sent:
-        tcb.counters["discarded: ICMP with an MTU that nothing has exceeded"] += 1
+        tcb.counters[NOTHING_EXCEEDED] += 1
     elif size < path.acked:
         path.claim = (position, size)
     else:

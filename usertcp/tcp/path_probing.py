@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from usertcp.tcp.events import PathMtuChanged
-from usertcp.tcp.path_mtu import LIFETIME, claimed, path_mtu
+from usertcp.tcp.path_mtu import LIFETIME, NOTHING_EXCEEDED, claimed, path_mtu
 
 if TYPE_CHECKING:
     from usertcp.tcp.icmp import Message
@@ -94,15 +94,19 @@ def resent(tcb: Tcb, left: int, right: int) -> None:
 
 
 def too_big(tcb: Tcb, message: Message, position: int) -> bool:
-    """A router says that the packet with our octet at *position* was larger than its next link takes. Was that the
-    probe? Then its word is the ceiling (RFC 8899, 4.6.2), and the loss is repaired as if nobody had said so."""
+    """A router says that the packet with our octet at *position* was larger than its next link takes. If that was the
+    probe, its word is the ceiling (RFC 8899, 4.6.2), and the loss is repaired as if nobody had said so. Of a smaller
+    segment it cannot be true. False: it is not about what only a probe has exceeded."""
     search, size = tcb.search, claimed(tcb, message)
     if search is None or search.probe is None or size is None:
         return False
     left, right, tried = search.probe
-    if not left <= position < right or not tcb.snd.mss <= size < tried:
+    if not tcb.snd.mss <= size < tried:
         return False
-    search.ceiling, search.halve = size, False
+    if left <= position < right:
+        search.ceiling, search.halve = size, False
+    else:
+        tcb.counters[NOTHING_EXCEEDED] += 1
     return True
 
 

@@ -18,14 +18,13 @@ def scale_for(buffer: int) -> int:
 
 
 def target(tcb: Tcb) -> int:
-    """The right edge that the free part of the receive buffer allows."""
+    """The right edge that the free part of the receive buffer allows, as far as the field can say it."""
     rcv = tcb.rcv
-    room, most = rcv.space, UNSCALED_MAX << rcv.scale
-    if room > most:
-        room = most
+    room = rcv.space
     if tcb.memory.short:
         room = min(room, SHARE * rcv.mss)
-    return tcb.receive_buffer.unread + room
+    allowed, most = tcb.receive_buffer.unread + room, rcv.nxt + (UNSCALED_MAX << rcv.scale)
+    return allowed if allowed < most else most
 
 
 def offer(tcb: Tcb) -> int:
