@@ -11,7 +11,9 @@ from tests.tcp.builders import CONFIG, MSS, established
 from tests.tcp.pairs import CLIENT, Path, connected, moment_of
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection
-from usertcp.tcp.segment import ACK, FIN, flag_names
+from usertcp.tcp.options import Options
+from usertcp.tcp.segment import ACK, FIN, SYN, flag_names
+from usertcp.tcp.sequence import wrap
 from usertcp.tcp.state import State
 from usertcp.tcp.tcb import NEVER, TIMERS, Timers
 
@@ -154,6 +156,31 @@ def test_a_fin_before_text_that_has_arrived_is_a_mistake_and_ignored(iss: int, i
     bench.arrives(FIN | ACK, 50, 1)
     bench.arrives(ACK, 1, 1, bytes(100))
     assert (bench.state, len(bench.receive())) == (S.ESTABLISHED, 105)
+
+
+def test_a_second_fin_out_of_order_is_ignored_with_its_text(iss: int, irs: int) -> None:
+    bench = established(iss, irs)
+    bench.arrives(FIN | ACK, 101, 1)
+    bench.arrives(FIN | ACK, 47, 1, b"end")
+    bench.arrives(FIN | ACK, 197, 1, b"end")
+    bench.arrives(ACK, 1, 1, bytes(100))
+    assert (bench.state, bench.receive()) == (S.CLOSE_WAIT, bytes(100))
+
+
+@pytest.mark.rfc("9293", "3.10.7.4", "eighth")
+@pytest.mark.parametrize("flags", [ACK, FIN | ACK])
+@pytest.mark.parametrize(("position", "octets"), [(101, 5), (3, 100), (3900, 0)])
+def test_the_fin_that_is_in_order_counts_whatever_somebody_has_put_behind_it(
+    iss: int, irs: int, flags: int, position: int, octets: int
+) -> None:
+    bench = builders.syn_sent(iss, irs)
+    bench.arrives(SYN | ACK, 0, 1, options=Options(mss=MSS, sack_permitted=True))
+    bench.arrives(flags, position, 1, bytes(octets))
+    bench.take()
+    bench.arrives(FIN | ACK, 1, 1, b"text")
+    assert (bench.state, bench.receive(), bench.tcp.at_eof) == (S.CLOSE_WAIT, b"text", True)
+    (answer,) = bench.take()
+    assert (wrap(answer.ack - irs), answer.options.sack) == (6, ())
 
 
 @pytest.mark.rfc("9293", "3.10.7.4", "eighth")

@@ -288,7 +288,8 @@ def seventh_process_segment_text(tcb: Tcb, seg: Segment, now: float) -> None:
     end = begin + len(seg.data)
     if tcb.state not in RECEIVING and not (tcb.state is State.SYN_RECEIVED and tcb.fast_opened):
         return
-    remember_fin(tcb, seg, end)
+    if seg.flags & FIN:
+        remember_fin(tcb, begin, end)
     right = rcv.edge if rcv.fin is None else min(rcv.edge, rcv.fin)
     text = seg.data if end <= right else seg.data[: max(right - begin, 0)]
     if len(text) < len(seg.data):
@@ -316,20 +317,27 @@ def seventh_process_segment_text(tcb: Tcb, seg: Segment, now: float) -> None:
         delayed_ack.text_accepted(tcb, seg, now)
 
 
-def remember_fin(tcb: Tcb, seg: Segment, position: int) -> None:
-    """Note the position of a FIN. It takes effect at the eighth step, when everything before it has arrived.
+def remember_fin(tcb: Tcb, begin: int, position: int) -> None:
+    """Note the position of a FIN, whose text begins at *begin*. It takes effect at the eighth step, when everything
+    before it has arrived.
 
-    One that the window cuts off will come again. One that contradicts what is known is a forgery or a mistake.
+    One that the window cuts off will come again. Of two that contradict each other, or of a FIN and text behind it, one
+    is a forgery or a mistake: that which comes first counts, unless the other is in order when it comes. Who sent it
+    goes on sending it until it is acknowledged, and nobody may keep a stream from ending by what he puts behind its
+    end.
     """
-    if not seg.flags & FIN:
-        return
+    rcv, buffer = tcb.rcv, tcb.receive_buffer
     tcb.ack_now = True  # also when it is known, and comes again because of a hole before it (RFC 5681, 4.2)
-    if tcb.rcv.fin is not None or position >= tcb.rcv.edge:
+    if position >= rcv.edge or position == rcv.fin:
         return
-    ranges = tcb.receive_buffer.ranges
-    if position < tcb.rcv.nxt or (ranges and ranges[-1][1] > position):
+    if position < rcv.nxt:
         raise Discard("FIN before text that has already arrived")
-    tcb.rcv.fin = position
+    beyond = rcv.fin is not None or (buffer.holes > 0 and buffer.ranges[-1][1] > position)
+    if beyond and begin > rcv.nxt:
+        raise Discard("FIN where another is known, or text behind it")
+    if beyond:
+        buffer.drop_out_of_order()
+    rcv.fin = position
 
 
 def eighth_check_fin_bit(tcb: Tcb, now: float) -> None:
