@@ -738,6 +738,42 @@ WRITTEN = {
         icmp 4 0 seq=1
         < ACK seq=1 ack=1001
     """,
+    # What contradicts itself
+    "FINs in two places": f"""
+        {ESTABLISHED}
+        < FIN,ACK seq=101 ack=1
+        < FIN,ACK seq=1 ack=1 len=10
+        read 100
+    """,
+    "a FIN before text out of order": f"""
+        {ESTABLISHED}
+        < ACK seq=101 ack=1 len=100
+        < FIN,ACK seq=1 ack=1 len=10
+        read 100
+    """,
+    "text over a FIN out of order": f"""
+        {ESTABLISHED}
+        < FIN,ACK seq=11 ack=1
+        < ACK seq=1 ack=1 len=100
+    """,
+    "RST right after the FIN": f"""
+        {CLOSE_WAIT}
+        < RST seq=1
+    """,
+    "RST behind text out of order": f"""
+        {ESTABLISHED}
+        < ACK seq=101 ack=1 len=100
+        < RST seq=201
+    """,
+    "ACK of octets from before the connection": f"""
+        {ACCEPTED}
+        < PSH,ACK seq=1 ack=-100 len=10
+        read 100
+    """,
+    "the FIN again, and an ACK of ours": f"""
+        {LAST_ACK}
+        < FIN,ACK seq=1 ack=2
+    """,
     # Floods and time-outs
     "SYN cookies": f"""
         sysctl net.ipv4.tcp_syncookies=2
