@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 
 import pytest
 import trio
-from trio.testing import MockClock, check_half_closeable_stream, check_two_way_stream, wait_all_tasks_blocked
+from trio.testing import (
+    MockClock,
+    assert_checkpoints,
+    check_half_closeable_stream,
+    check_two_way_stream,
+    wait_all_tasks_blocked,
+)
 
 from usertcp import Config, ConnectionAborted, ConnectionReset, ConnectionTimedOut, State, TcpStream
 from usertcp.link.path import Path
@@ -118,6 +125,21 @@ async def test_aclose_that_is_cancelled_delivers_what_was_sent_too(autojump_cloc
         await client.send_all(b"goodbye")
         await trio.aclose_forcefully(client)
         assert await received(server) == b"goodbye"
+
+
+@pytest.mark.parametrize("deadline", [-inf, inf])
+async def test_aclose_is_a_checkpoint_the_second_time_too(deadline: float, autojump_clock: MockClock) -> None:
+    async with pair() as (client, _):
+        for _ in range(2):
+            with trio.CancelScope(deadline=deadline) as scope, trio.CancelScope(shield=True):
+                scope.cancel()
+                with assert_checkpoints():
+                    await client.aclose()
+            with trio.CancelScope(deadline=deadline) as scope:
+                if deadline == inf:
+                    scope.cancel()
+                await client.aclose()
+            assert scope.cancelled_caught
 
 
 @pytest.mark.rfc("9293", "3.6.1", "MUST-13")

@@ -81,7 +81,7 @@ class TcpListener(trio.abc.Listener[TcpStream]):
         if self._closed:
             return
         self._closed = why
-        now = trio.current_time()
+        now = self._stack.now()
         if self._next is not None:
             self._next[0].abort(now)
             self._stack.endpoint.touch(self._next[0])

@@ -44,6 +44,8 @@ class LowerLevel:
 
     def __init__(self, link: Link, config: Config, codec: Codec, secret: bytes, tracer: Tracer | None) -> None:
         self.link = link
+        self.now = trio.lowlevel.current_clock().current_time
+        """`trio.current_time`, without finding out each time which clock that is."""
         self.endpoint = Endpoint(
             config,
             secret,
@@ -89,7 +91,7 @@ class LowerLevel:
                     turns.put_off(conn, 2 if conn.is_first_answer else 1)
                     return
                 only = [conn]
-        now = trio.current_time()
+        now = self.now()
         self._transmit(endpoint.output(now, only=only), now)
 
     def transmit_soon(self, conn: Connection) -> None:
@@ -181,7 +183,7 @@ class LowerLevel:
 
     async def _run(self) -> NoReturn:
         while self.failure is None:
-            now = trio.current_time()
+            now = self.now()
             self.endpoint.timeouts(now)
             self._transmit(self.endpoint.output(now), now)
             with trio.CancelScope(deadline=self.endpoint.exact_deadline) as self._wait:
@@ -209,7 +211,7 @@ class LowerLevel:
         self._wait.cancel()
 
     def _take(self, packets: Sequence[Buffer]) -> None:
-        now = trio.current_time()
+        now = self.now()
         if self._turns is not None and self._tracer is None:
             for content in coalesced(self._contents(packets, now), self.endpoint.takes_at_once):
                 self._hand_over(content, now)
@@ -227,7 +229,7 @@ class LowerLevel:
         """The application has had its turn."""
         if not self.endpoint.pending:
             return False
-        now = trio.current_time()
+        now = self.now()
         try:
             self._transmit(self.endpoint.output(now, until=turn), now)
         except Exception as error:  # An instrument that fails is switched off, and nobody would know.
@@ -236,7 +238,7 @@ class LowerLevel:
 
     def _send_of(self, conns: list[Connection]) -> None:
         """What these have to say has waited long enough."""
-        now = trio.current_time()
+        now = self.now()
         try:
             self._transmit(self.endpoint.output(now, only=conns), now)
         except Exception as error:  # As above.
@@ -321,4 +323,4 @@ class LowerLevel:
 
     def _trace_deed(self, packet: bytes, direction: Direction, deed: Deed, detail: str) -> None:
         if self._tracer is not None:
-            self._tracer(PathEvent(trio.current_time(), packet, direction, deed, detail))
+            self._tracer(PathEvent(self.now(), packet, direction, deed, detail))

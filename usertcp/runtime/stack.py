@@ -40,6 +40,7 @@ class Stack:
         self.transmit = lower.transmit
         self.transmit_soon = lower.transmit_soon
         self.until = lower.until
+        self.now = lower.now
         self.counters = lower.counters
         """To be called: packets that were malformed, had a wrong checksum or were not for us; fragments; what the link
         sent and dropped; what no connection wanted. Name to count."""
@@ -159,7 +160,7 @@ class Stack:
             each.refuse(self._why_closed())
         left = list(self.endpoint.connections.values())
         for conn in left:
-            conn.close(trio.current_time(), receive=False)
+            conn.close(self.now(), receive=False)
             self.endpoint.touch(conn)
 
         def over() -> bool:
@@ -178,7 +179,7 @@ class Stack:
         """End what has not ended by itself."""
         for conn in left:
             if conn.state not in OVER:
-                conn.abort(trio.current_time())
+                conn.abort(self.now())
                 self.endpoint.touch(conn)
         with suppress(SetupError):  # Why we are here, maybe.
             self.transmit()
@@ -221,7 +222,7 @@ class Stack:
         self._check_open()
         local = self._local_address(local_address, remote)
         remote, _, _ = remote.partition("%")  # From here on the local address tells the interface.
-        now = trio.current_time()
+        now = self.now()
         if local_port is None:
             choose = partial(self.endpoint.choose_port, local, remote, port, now, config)
             local_port, claim = self._claims.take_any(choose, local, remote)
@@ -258,13 +259,13 @@ class Stack:
                     raise
         except BaseException:
             for listener, claim in listeners.items():
-                listener.close(trio.current_time())
+                listener.close(self.now())
                 claim.release()
             raise
         return TcpListener(self, listeners)
 
     def _free_port(self, addresses: list[str]) -> int:
-        return self.endpoint.choose_port(addresses[0], "", 0, trio.current_time())
+        return self.endpoint.choose_port(addresses[0], "", 0, self.now())
 
     def _check_open(self) -> None:
         if self.closed:

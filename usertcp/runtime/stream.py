@@ -11,7 +11,7 @@ import trio
 
 from usertcp.errors import ConnectionClosing, TcpError
 from usertcp.runtime.claims import Claim
-from usertcp.runtime.waiting import Changes, OneAtATime
+from usertcp.runtime.waiting import Changes, OneAtATime, checkpoint
 from usertcp.tcp.config import Config
 from usertcp.tcp.connection import Connection, nobody
 from usertcp.tcp.segment import Flow
@@ -81,7 +81,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._check_open()
             if self._conn.error is not None:
                 raise broken(self._conn.error) from self._conn.error
-            self._conn.close(trio.current_time())
+            self._conn.close(self._stack.now())
             self._stack.transmit(self._conn)
 
     async def receive_some(self, max_bytes: SupportsIndex | None = None) -> bytes:
@@ -101,7 +101,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._check_open()
             owed = self._conn.acknowledgment_owed  # what has arrived is answered in a moment anyway
             try:
-                data = self._conn.receive(most, trio.current_time())
+                data = self._conn.receive(most, self._stack.now())
             except TcpError as error:
                 raise broken(error) from error
             if self._conn.acknowledgment_owed and not owed:
@@ -118,16 +118,16 @@ class TcpStream(trio.abc.HalfCloseableStream):
         RST (RFC 9293, 3.6.1, SHLD-3). Being cancelled changes nothing of this.
         """
         if not self._closed:
-            self._conn.close(trio.current_time(), receive=False)
+            self._conn.close(self._stack.now(), receive=False)
             self.refuse("the stream was closed")
             self._stack.transmit(self._conn)
-        await trio.lowlevel.checkpoint()
+        await checkpoint()
 
     # What TCP has beyond that
 
     def abort(self) -> None:
         """End the connection at once: a RST to the peer, no TIME-WAIT (ABORT; RFC 9293, 3.10.5). Idempotent."""
-        self._conn.abort(trio.current_time())
+        self._conn.abort(self._stack.now())
         self.refuse("the connection was aborted")
         self._stack.transmit(self._conn)
 
@@ -178,7 +178,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         connection stays: what the SYN has offered, congestion control, the bounds of the RTO. A time-out that is
         running counts from now.
         """
-        self._conn.configure(config, trio.current_time())
+        self._conn.configure(config, self._stack.now())
         self._stack.transmit(self._conn)
 
     @property
@@ -188,7 +188,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     def status(self) -> Status:
         """Everything there is to know about the connection now, and after its end (STATUS; RFC 9293, 3.10.6)."""
-        return self._conn.status(trio.current_time())
+        return self._conn.status(self._stack.now())
 
     @property
     def flow(self) -> Flow:
@@ -256,7 +256,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         """SEND, in Trio's exceptions, and transmit."""
         self._check_open()
         try:
-            sent = self._conn.send(data, trio.current_time(), urgent=urgent)
+            sent = self._conn.send(data, self._stack.now(), urgent=urgent)
         except ConnectionClosing:
             refused = trio.ClosedResourceError("send_eof was called")
             refused.__cause__ = None  # As in `broken`.

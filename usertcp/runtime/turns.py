@@ -53,6 +53,7 @@ class Turns(trio.abc.Instrument):
         self._turns: deque[tuple[int, int]] = deque()
         """(the pass that ends it, its number), the oldest first."""
         self._token = trio.lowlevel.current_trio_token()
+        self._now = trio.lowlevel.current_clock().current_time
 
     @property
     def running(self) -> bool:
@@ -101,7 +102,7 @@ class Turns(trio.abc.Instrument):
     def _flush_all(self, timeout: float) -> None:
         """Nobody has anything to do. How long to sleep was settled before: see that Trio wakes up if somebody has now,
         or if something is to be done earlier."""
-        until, done = trio.current_time() + timeout, bool(self._put_off)
+        until, done = self._now() + timeout, bool(self._put_off)
         while self._put_off:
             self._send(self._put_off.popitem()[1])
         if self._turns:
@@ -110,7 +111,7 @@ class Turns(trio.abc.Instrument):
             done = self._flush(turn) or done
         if done:
             now = trio.lowlevel.current_statistics()
-            if now.tasks_runnable or trio.current_time() + now.seconds_to_next_deadline < until - A_MOMENT:
+            if now.tasks_runnable or self._now() + now.seconds_to_next_deadline < until - A_MOMENT:
                 self._token.run_sync_soon(_nothing, idempotent=True)
 
 
