@@ -41,6 +41,7 @@ class Stack:
         self.transmit_soon = lower.transmit_soon
         self.until = lower.until
         self.now = lower.now
+        """To be called: the time of all that happens here, that of Trio's clock."""
         self.counters = lower.counters
         """To be called: packets that were malformed, had a wrong checksum or were not for us; fragments; what the link
         sent and dropped; what no connection wanted. Name to count."""
