@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from usertcp import compiled
+from usertcp.compiled import build
 
 ASK = """
 try:
@@ -119,6 +120,17 @@ def test_nothing_else_is_found_there(installation: Installation) -> None:
     for name in "evil", str(installation.folder / "evil"):
         look = f"from usertcp.compiled import Finder; print(Finder().find_spec({name!r}))"
         assert installation.run("-c", look, USERTCP_COMPILED="0").stdout == "None\n"
+
+
+@pytest.mark.parametrize("tool", ["mypy", "setuptools"])
+def test_too_old_a_tool_is_refused(installation: Installation, tool: str) -> None:
+    about = installation.root / f"{tool}-1.18.1.dist-info"  # Found before that of the interpreter.
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {tool}\nVersion: 1.18.1\n")
+    done = installation.run("-m", "usertcp", "compile")
+    assert done.returncode == 2
+    assert f"{tool} {build.TOOLS[tool]} or later" in done.stderr
+    assert f"pip install '{tool}>={build.TOOLS[tool]}'\n" in done.stderr
 
 
 def test_every_module_of_the_core_is_compiled_but_those_that_others_inherit_from() -> None:

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,22 +45,36 @@ LAST_WORDS = 20
 """Lines of its output that are shown when it fails."""
 
 
+TOOLS = {"mypy": 2, "setuptools": 66}
+"""Packages that it takes, and their oldest major versions that do. (Of `super()` in coroutines, earlier ones of mypyc
+make what fails when it runs.)"""
+
+
 def check() -> None:
     """Is everything there that it takes?
 
     Raises:
       SetupError: no; the message says what to install.
     """
-    missing = [name for name in ("mypyc", "setuptools") if find_spec(name) is None]
+    missing = {name: oldest for name, oldest in TOOLS.items() if major(name) < oldest}
     if missing:
-        install = f"{sys.executable} -m pip install mypy setuptools"
-        raise SetupError(f"to compile takes {' and '.join(missing)}: {install}")
+        what = " and ".join(f"{name} {oldest} or later" for name, oldest in missing.items())
+        install = " ".join(f"'{name}>={oldest}'" for name, oldest in missing.items())
+        raise SetupError(f"to compile takes {what}: {sys.executable} -m pip install {install}")
     compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
         raise SetupError(f"to compile takes a C compiler, {compiler} here (Debian: apt-get install gcc)")
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.exists():
         raise SetupError(f"to compile takes {header} (Debian: apt-get install python3-dev)")
+
+
+def major(package: str) -> int:
+    """Of the version that is installed; 0: none is."""
+    try:
+        return int(version(package).partition(".")[0])
+    except PackageNotFoundError:
+        return 0
 
 
 def build(tell: Callable[[int, int], None]) -> None:
