@@ -29,7 +29,8 @@ class Child:
         with open(reading) as pipe:
             failure = pipe.read()
         os.waitpid(pid, 0)
-        assert not failure, failure
+        if failure:
+            raise AssertionError(failure)
 
     def start(self, function: Callable[[], object], errors: int) -> int:
         """Call it in a new process, whose number is returned. What it raises is written to a descriptor."""
@@ -53,6 +54,33 @@ class Child:
             os.setuid(self.user)
             # Who has changed its user may not write its own uid_map, unless it says that it holds no secrets.
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+SecondChance = Callable[[Callable[[], object]], None]
+FIRST_FAILURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def second_chance(request: pytest.FixtureRequest) -> SecondChance:
+    """Played beside a kernel with timers of its own, an experiment needs a machine that does not stop for a moment: if
+    it has failed, it may try once more. The summary tells of it."""
+
+    def attempt(function: Callable[[], object]) -> None:
+        try:
+            function()
+        except AssertionError as failure:
+            last = str(failure).strip().splitlines()[-1]
+            request.config.stash.setdefault(FIRST_FAILURES, []).append(f"{request.node.name}: {last}")
+            function()
+
+    return attempt
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if failures := config.stash.get(FIRST_FAILURES, []):
+        terminalreporter.section("failed, and then passed or failed again")
+        for failure in failures:
+            terminalreporter.write_line(failure)
 
 
 def users() -> list[int]:
