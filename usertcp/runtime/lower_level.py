@@ -134,7 +134,10 @@ class LowerLevel:
         """`Changes.until`, in which one task at a time does what it would have to wait for: it takes packets from the
         link, for all, until it has got what it wants. Another one need not be woken, and wake it."""
         turns = self._turns
-        if turns is None or turns.led or not self.link.attends or condition():
+        if condition():
+            await trio.lowlevel.checkpoint()
+            return
+        if turns is None or turns.led or not self.link.attends:
             await changes.until(condition)
             return
         if turns.may_look():
