@@ -146,7 +146,9 @@ def transmit(tcb: Tcb, now: float, out: list[Segment]) -> None:
         waiting = tcb.send_buffer.end - snd.nxt
         size = full if full <= waiting and full <= usable else min(waiting, usable)
         if size == full and tcb.offload:
-            size = max(min(waiting, usable, room, super_segment.largest(tcb, full)) // full, 1) * full
+            size = min(waiting, usable, room, super_segment.largest(tcb, full))
+            if size < waiting or (tcb.config.nagle and snd.fin is None):  # else the rest would go out by itself
+                size = max(size // full, 1) * full
         if waiting == 0:  # only the FIN is left; it needs no room in the congestion window
             if usable < 1:
                 return
