@@ -43,8 +43,6 @@ follow_imports = skip
 BUILDING = ".building-"
 LAST_WORDS = 20
 """Lines of its output that are shown when it fails."""
-
-
 TOOLS = {"mypy": 2, "setuptools": 66}
 """Packages that it takes, and their oldest major versions that do. (Of `super()` in coroutines, earlier ones of mypyc
 make what fails when it runs.)"""
